@@ -1,0 +1,334 @@
+/*
+ * What no remote command can be faster than, measured as the others are:
+ *   bench_limits spawn N J WORD...
+ *       runs a command N times, J at once, its output taken: seconds
+ *   bench_limits aead SUITE BYTES
+ *       a pipe, sealed records over loopback TCP, opened, a pipe: seconds
+ *   bench_limits byte N [client]
+ *       a byte to `cat` over loopback TCP and pipes and back, N times: seconds of each, sorted;
+ *       client: from pipes of a process there
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sodium.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { JOBS_MAX = 64, CHUNK = 64 * 1024, TAG = 16, HEAD = 4, WARM = 50 };
+
+static double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void must(bool well, const char *what)
+{
+    if (well)
+        return;
+    perror(what);
+    exit(1);
+}
+
+/* ---- local commands --------------------------------------------------------------------- */
+
+struct job {
+    pid_t pid;
+    int out;
+};
+
+static struct job start(char **words)
+{
+    posix_spawn_file_actions_t actions;
+    struct job job;
+    int ends[2];
+    must(pipe2(ends, O_CLOEXEC) == 0, "pipe");
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    must(posix_spawnp(&job.pid, words[0], &actions, NULL, words, environ) == 0, words[0]);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)close(ends[1]);
+    job.out = ends[0];
+    return job;
+}
+
+static void finish(struct job *job)
+{
+    char bytes[4096];
+    int status;
+    while (read(job->out, bytes, sizeof bytes) > 0)
+        ;
+    (void)close(job->out);
+    must(waitpid(job->pid, &status, 0) == job->pid && status == 0, "waitpid");
+    job->pid = 0;
+}
+
+static void spawn_many(long n, long at_once, char **words)
+{
+    struct job jobs[JOBS_MAX] = {0};
+    struct pollfd ends[JOBS_MAX];
+    long begun = 0, done = 0;
+    double begin = now();
+    while (done < n) {
+        for (long i = 0; i < at_once && begun < n; i++) {
+            if (jobs[i].pid == 0) {
+                jobs[i] = start(words);
+                begun++;
+            }
+        }
+        for (long i = 0; i < at_once; i++)
+            ends[i] = (struct pollfd){.fd = jobs[i].pid != 0 ? jobs[i].out : -1, .events = POLLIN};
+        must(poll(ends, (nfds_t)at_once, -1) > 0, "poll");
+        for (long i = 0; i < at_once; i++) {
+            if (jobs[i].pid != 0 && ends[i].revents != 0) {
+                finish(&jobs[i]);
+                done++;
+            }
+        }
+    }
+    (void)printf("%.9f\n", now() - begin);
+}
+
+/* ---- TCP on loopback -------------------------------------------------------------------- */
+
+static void tcp_pair(int ends[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof at;
+    int on = 1;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    must(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 1) == 0 &&
+             getsockname(listener, (struct sockaddr *)&at, &len) == 0,
+         "listen");
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    must(connect(ends[0], (struct sockaddr *)&at, sizeof at) == 0, "connect");
+    ends[1] = accept(listener, NULL, NULL);
+    must(ends[1] >= 0, "accept");
+    (void)close(listener);
+    for (int i = 0; i < 2; i++)
+        (void)setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void write_all(int fd, const uint8_t *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, bytes, n);
+        must(done > 0, "write");
+        bytes += done;
+        n -= (size_t)done;
+    }
+}
+
+static bool read_all(int fd, uint8_t *bytes, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = read(fd, bytes, n);
+        if (done <= 0)
+            return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* ---- sealed records, and nothing else ----------------------------------------------------- */
+
+static bool aes;
+static crypto_aead_aes256gcm_state state;
+static uint8_t key[32], nonce[12];
+
+static void seal(uint8_t *out, const uint8_t *in, size_t n)
+{
+    sodium_increment(nonce, sizeof nonce);
+    if (aes)
+        (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, in, n, NULL, 0, NULL, nonce,
+                                                    (const void *)&state);
+    else
+        (void)crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, n, NULL, 0, NULL, nonce,
+                                                        key);
+}
+
+static bool unseal(uint8_t *out, const uint8_t *in, size_t n)
+{
+    sodium_increment(nonce, sizeof nonce);
+    if (aes)
+        return crypto_aead_aes256gcm_decrypt_afternm(out, NULL, NULL, in, n, NULL, 0, nonce,
+                                                     (const void *)&state) == 0;
+    return crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, in, n, NULL, 0, nonce, key) ==
+           0;
+}
+
+static void send_sealed(int from, int to)
+{
+    static uint8_t plain[CHUNK], sealed[HEAD + CHUNK + TAG];
+    ssize_t n;
+    while ((n = read(from, plain, sizeof plain)) > 0) {
+        uint32_t length = htonl((uint32_t)n + TAG);
+        memcpy(sealed, &length, HEAD);
+        seal(sealed + HEAD, plain, (size_t)n);
+        write_all(to, sealed, HEAD + (size_t)n + TAG);
+    }
+}
+
+static void receive_sealed(int from, int to)
+{
+    static uint8_t plain[CHUNK], sealed[CHUNK + TAG];
+    uint32_t length;
+    while (read_all(from, (uint8_t *)&length, sizeof length)) {
+        size_t n = ntohl(length);
+        must(n <= sizeof sealed && read_all(from, sealed, n) && unseal(plain, sealed, n), "record");
+        write_all(to, plain, n - TAG);
+    }
+}
+
+static void aead_loop(const char *suite, uint64_t total)
+{
+    int tcp[2], in[2], out[2];
+    aes = strcmp(suite, "aes256gcm") == 0;
+    must(sodium_init() >= 0 && (!aes || crypto_aead_aes256gcm_is_available()), suite);
+    (void)crypto_aead_aes256gcm_beforenm(&state, key);
+    tcp_pair(tcp);
+    must(pipe(in) == 0 && pipe(out) == 0, "pipe");
+    double begin = now();
+    if (fork() == 0) { /* the command */
+        static uint8_t zeros[CHUNK];
+        (void)close(in[0]);
+        for (uint64_t n = 0; n < total; n += sizeof zeros)
+            write_all(in[1], zeros, sizeof zeros);
+        _exit(0);
+    }
+    (void)close(in[1]);
+    if (fork() == 0) { /* the server */
+        (void)close(tcp[1]);
+        send_sealed(in[0], tcp[0]);
+        _exit(0);
+    }
+    (void)close(tcp[0]);
+    if (fork() == 0) { /* the client */
+        (void)close(out[0]);
+        receive_sealed(tcp[1], out[1]);
+        _exit(0);
+    }
+    (void)close(out[1]);
+    static uint8_t bytes[CHUNK];
+    uint64_t got = 0;
+    for (ssize_t n; (n = read(out[0], bytes, sizeof bytes)) > 0;)
+        got += (uint64_t)n;
+    must(got >= total, "all bytes");
+    (void)printf("%.9f\n", now() - begin);
+}
+
+/* ---- one byte --------------------------------------------------------------------------- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Passes single bytes on between a socket and a pair of pipes until one of them ends. */
+static _Noreturn void relay(int tcp, int from, int to)
+{
+    uint8_t byte;
+    struct pollfd ends[2] = {{.fd = tcp, .events = POLLIN}, {.fd = from, .events = POLLIN}};
+    for (;;) {
+        (void)poll(ends, 2, -1);
+        if (ends[0].revents != 0) {
+            if (read(tcp, &byte, 1) != 1)
+                _exit(0);
+            write_all(to, &byte, 1);
+        }
+        if (ends[1].revents != 0) {
+            if (read(from, &byte, 1) != 1)
+                _exit(0);
+            write_all(tcp, &byte, 1);
+        }
+    }
+}
+
+/* A server that runs cat. */
+static void serve_cat(const int tcp[2])
+{
+    int in[2], out[2];
+    must(pipe(in) == 0 && pipe(out) == 0, "pipe");
+    if (fork() == 0) {
+        (void)dup2(in[0], 0);
+        (void)dup2(out[1], 1);
+        for (int fd = 3; fd < 16; fd++)
+            (void)close(fd);
+        (void)execlp("cat", "cat", (char *)NULL);
+        _exit(1);
+    }
+    (void)close(in[0]);
+    (void)close(out[1]);
+    if (fork() == 0) {
+        (void)close(tcp[0]);
+        relay(tcp[1], out[0], in[1]);
+    }
+    (void)close(in[1]);
+    (void)close(out[0]);
+    (void)close(tcp[1]);
+}
+
+/* Between pipes of a client process, or straight into the socket. */
+static void one_byte(long n, bool client)
+{
+    int tcp[2], in[2], out[2];
+    double *times = calloc((size_t)n, sizeof *times);
+    uint8_t byte = 'x';
+    must(times != NULL, "calloc");
+    tcp_pair(tcp);
+    serve_cat(tcp);
+    int to = tcp[0], from = tcp[0];
+    if (client) {
+        must(pipe(in) == 0 && pipe(out) == 0, "pipe");
+        if (fork() == 0) {
+            (void)close(in[1]);
+            (void)close(out[0]);
+            relay(tcp[0], in[0], out[1]);
+        }
+        to = in[1];
+        from = out[0];
+    }
+    for (long i = -WARM; i < n; i++) {
+        double begin = now();
+        write_all(to, &byte, 1);
+        must(read_all(from, &byte, 1), "read");
+        if (i >= 0)
+            times[i] = now() - begin;
+    }
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    for (long i = 0; i < n; i++)
+        (void)printf("%.9f\n", times[i]);
+    free(times);
+    exit(0); /* the others end with their pipes */
+}
+
+static long number(const char *text)
+{
+    return strtol(text, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 4 && strcmp(argv[1], "spawn") == 0 && number(argv[3]) <= JOBS_MAX)
+        spawn_many(number(argv[2]), number(argv[3]), argv + 4);
+    else if (argc == 4 && strcmp(argv[1], "aead") == 0)
+        aead_loop(argv[2], strtoull(argv[3], NULL, 10));
+    else if ((argc == 3 || argc == 4) && strcmp(argv[1], "byte") == 0)
+        one_byte(number(argv[2]), argc == 4);
+    else
+        return 2;
+    return 0;
+}

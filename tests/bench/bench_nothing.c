@@ -1,0 +1,6 @@
+/* A small C program: what starting any program costs. */
+
+int main(void)
+{
+    return 0;
+}

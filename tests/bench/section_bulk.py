@@ -1,0 +1,142 @@
+"""Large flows: stdout and stdin of one command. The sink counts and times: from the first byte to the end."""
+
+import subprocess
+
+from tools import HANG, Unavailable, run, words
+
+TITLE = "2 GiB of stdout, and of stdin"
+SUITES = ("aes256gcm", "chacha20poly1305", "hmac-sha256")
+CIPHERS = {"OpenSSH default": None, "OpenSSH aes128-gcm": "aes128-gcm@openssh.com",
+           "OpenSSH aes256-gcm": "aes256-gcm@openssh.com"}
+LOOPS = {"aes256gcm": "bare loop, aes256gcm", "chacha20poly1305": "bare loop, chacha20poly1305"}
+SLOW = 4            # dropbear is given a fraction of the bytes
+
+
+def rate(said, size, who):
+    if len(said.split()) != 2:
+        raise Unavailable(f"{who}: the sink has seen no end")
+    got, seconds = said.split()
+    if int(got) != size:
+        raise Unavailable(f"{who}: {got} of {size} bytes came")
+    return size / float(seconds) / 1e9
+
+
+def finish(process, who):
+    try:
+        if process.wait(timeout=HANG) != 0:
+            raise Unavailable(f"{who}: status {process.returncode}")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise Unavailable(f"{who}: no end after {HANG} s") from None
+
+
+def pipeline(site, first, second, who):
+    """Runs `first | second`; the stdout of second."""
+    with subprocess.Popen(words(*first), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as one:
+        with subprocess.Popen(words(*second), stdin=one.stdout, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as two:
+            one.stdout.close()
+            one.stdout = None
+            try:
+                said = two.communicate(timeout=HANG)[0].decode()
+            except subprocess.TimeoutExpired:
+                one.kill()
+                two.kill()
+                raise Unavailable(f"{who}: no end after {HANG} s") from None
+        finish(one, who)
+    if two.returncode != 0:
+        raise Unavailable(f"{who}: status {two.returncode}: {said.strip()[-200:]}")
+    return said
+
+
+def stdout_rate(site, client, size, who):
+    return rate(pipeline(site, client("exec", site.flow, "source", size), [site.flow, "sink", size], who), size, who)
+
+
+def stdin_rate(site, client, size, who):
+    return rate(pipeline(site, [site.flow, "source", size], client("exec", site.flow, "sink", size), who), size, who)
+
+
+def ncat_stdout(site, size):
+    with site.ncat.serving([site.flow, "source", size]) as port:
+        client = [site.ncat.ncat, "--recv-only", "127.0.0.1", port]
+        return rate(pipeline(site, client, [site.flow, "sink", size], "ncat"), size, "ncat")
+
+
+def ncat_stdin(site, size):
+    """Without --sh-exec: that ends its command where the client ends its stream."""
+    with site.ncat.receiving([site.flow, "sink", size]) as (port, sink):
+        with subprocess.Popen(words(site.flow, "source", size), stdout=subprocess.PIPE) as source:
+            client = [site.ncat.ncat, "--send-only", "127.0.0.1", port]
+            with subprocess.Popen(words(*client), stdin=source.stdout, stdout=subprocess.DEVNULL) as sender:
+                source.stdout.close()
+                source.stdout = None
+                finish(sender, "ncat")
+            finish(source, "ncat")
+        said = sink.communicate(timeout=HANG)[0].decode()
+    return rate(said, size, "ncat")
+
+
+def clients(site):
+    """Name -> (peer, function of the command that gives the client's command line, fraction of the bytes)."""
+    found = {f"rexec {suite}": (site.rexec, lambda *c, s=suite: site.rexec.command(*c, suite=s), 1)
+             for suite in SUITES}
+    for name, cipher in CIPHERS.items():
+        found[name] = (site.openssh, lambda *c, k=cipher: site.openssh.command(*c, cipher=k), 1)
+    found["dropbear"] = (site.dropbear, site.dropbear.command, SLOW)
+    return found
+
+
+def goals(figure):
+    best = "OpenSSH's fastest cipher"
+    figure.goal("at least 1.2 x OpenSSH's fastest cipher", 1.2, against=best, at_least=True)
+    figure.goal("at least 2 x OpenSSH's default", 2, against="OpenSSH default", at_least=True)
+    figure.goal("at least 0.9 x the bare AEAD loop, aes256gcm", 0.9, against=LOOPS["aes256gcm"], at_least=True,
+                subject="rexec aes256gcm")
+    figure.goal("at least 0.9 x the bare AEAD loop, chacha20poly1305", 0.9, against=LOOPS["chacha20poly1305"],
+                at_least=True, subject="rexec chacha20poly1305")
+    figure.note = ("`rexec` is the suite that it chooses by itself here; the sink times from its first "
+                   "byte to its last; the loop is the same both ways")
+
+
+def direction(bench, name, one_rate, ncat):
+    site = bench.site
+    size = (64 << 20) if bench.quick else (2 << 30)
+    loop = LOOPS["aes256gcm"]
+    figure = bench.book.figure("bulk", f"{'64 MiB' if bench.quick else '2 GiB'} of {name}", "GB/s", limit=loop,
+                               higher=True)
+    goals(figure)
+    found = {}
+    for who, (peer, client, part) in clients(site).items():
+        if peer.missing:
+            figure.miss(who, peer.missing)
+        else:
+            found[who] = lambda w=who, c=client, n=size // part: figure.add(w, one_rate(site, c, n, w))
+    if site.ncat.missing:
+        figure.miss("ncat in the clear", site.ncat.missing)
+    else:
+        found["ncat in the clear"] = lambda: figure.add("ncat in the clear", ncat(site, size))
+    for suite, who in LOOPS.items():
+        found[who] = lambda s=suite, w=who: figure.add(w, size / 1e9 / float(run([site.programs.limits, "aead", s,
+                                                                                   size])))
+    bench.book.rounds(bench.rounds(5, 1), found, [figure])
+    own = f"rexec {site.rexec.suite()}"
+    if own in figure.values:
+        figure.values = {"rexec": list(figure.values[own]), **figure.values}
+    best_of_openssh(figure)
+
+
+def best_of_openssh(figure):
+    """In each round the fastest of its ciphers: the hardest to be compared with."""
+    rows = [figure.values[name] for name in CIPHERS if figure.values.get(name)]
+    if rows:
+        figure.values["OpenSSH's fastest cipher"] = [max(values) for values in zip(*rows)]
+    else:
+        figure.miss("OpenSSH's fastest cipher", figure.missing.get("OpenSSH default", "not measured"))
+
+
+def measure(bench):
+    direction(bench, "stdout", stdout_rate, ncat_stdout)
+    direction(bench, "stdin", stdin_rate, ncat_stdin)

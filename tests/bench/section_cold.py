@@ -1,0 +1,55 @@
+"""Cold: one `true`, the client as a whole process, nothing kept warm."""
+
+import statistics
+
+from tools import Unavailable, timed
+
+TITLE = "cold: `HOST true`, the client as a whole process"
+LIMIT = "a small C program + sh -c true, locally"
+MASTER = "OpenSSH over a ready ControlMaster"
+
+
+def contenders(site, ready, figure):
+    """Name -> (runs a round, command line). Those that cannot run are told to the figure."""
+    table = {"rexec": (20, site.rexec.command("true")), MASTER: (20, [*ready, "true"] if ready else None),
+             "OpenSSH cold": (2, site.openssh), "dropbear (dbclient)": (4, site.dropbear),
+             "ssh to dropbear": (2, site.ssh_dropbear), "tinyssh (ssh)": (2, site.tinyssh),
+             "course server (Python client)": (4, site.course)}
+    found = {}
+    for name, (count, peer) in table.items():
+        if isinstance(peer, list):
+            found[name] = (count, peer)
+        elif peer is None:
+            figure.miss(name, site.openssh.missing or "no master could be started")
+        elif peer.missing:
+            figure.miss(name, peer.missing)
+        else:
+            found[name] = (count, peer.command("true"))
+    return found
+
+
+def measure(bench):
+    site, programs = bench.site, bench.site.programs
+    figure = bench.book.figure("cold", "cold `HOST true`", "ms", limit=LIMIT)
+    figure.goal("at most 1.5 x the limit", 1.5, against=LIMIT)
+    figure.goal("at most half of OpenSSH over a ready ControlMaster", 0.5, against=MASTER)
+    figure.goal("60 x faster than OpenSSH cold", 60, against="OpenSSH cold", at_least=True, inverse=True)
+
+    def one(name, count, command):
+        return lambda: figure.add(name, 1e3 * statistics.median(timed(programs, count, command).seconds))
+
+    def limit():
+        program = statistics.median(timed(programs, 20, [site.nothing]).seconds)
+        command = statistics.median(timed(programs, 20, ["/bin/sh", "-c", "true"]).seconds)
+        figure.add(LIMIT, 1e3 * (program + command))
+
+    def all_of(ready):
+        found = {name: one(name, *what) for name, what in contenders(site, ready, figure).items()}
+        bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
+
+    try:
+        with site.openssh.master() as ready:
+            all_of(ready)
+    except Unavailable as reason:
+        figure.miss(MASTER, reason)
+        all_of(None)

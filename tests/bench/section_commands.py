@@ -1,0 +1,90 @@
+"""Commands on one connection: one after another, and several at once."""
+
+import contextlib
+import statistics
+import subprocess
+import time
+
+from tools import HANG, Unavailable, run
+
+TITLE = "commands on one connection: one after another, 4 and 16 at once"
+LOCAL = "local spawn and capture"
+MASTER = "OpenSSH over a ready ControlMaster"
+COURSE = "course server (a connection each)"
+
+
+def batch_rate(site, count, jobs):
+    """Commands a second through `rexec batch`, from the start of the process to its end."""
+    lines = b"true\n" * count
+    begin = time.perf_counter()
+    done = subprocess.run(site.rexec.batch(jobs), input=lines, capture_output=True, timeout=HANG, check=False)
+    took = time.perf_counter() - begin
+    if done.returncode != 0:
+        raise Unavailable(f"rexec batch: status {done.returncode}: {done.stderr.decode(errors='replace')[-200:]}")
+    return count / took
+
+
+def spawn_rate(site, count, jobs, command):
+    return count / float(run([site.programs.limits, "spawn", count, jobs, *command]))
+
+
+def course_rate(site, count, jobs):
+    client = site.course.command("true")
+    client[client.index("run")] = "many"
+    seconds, done = run([*client, count, jobs]).split()
+    return int(done) / float(seconds)
+
+
+def latency(bench, ready):
+    """One after another, the time of each."""
+    site = bench.site
+    count = 100 if bench.quick else 400
+    figure = bench.book.figure("commands", "`true` one after another on one connection", "ms each", limit=LOCAL,
+                               note="rexec batch -j 1, whole process; library: a connection that is there already")
+    figure.goal("at most 1.15 x local spawn and capture", 1.15, against=LOCAL)
+
+    def library():
+        times = run([site.programs.sessions, "commands", *site.rexec.library(), 0, count]).split()
+        figure.add("rexec, from the library", 1e3 * statistics.fmean(map(float, times)))
+
+    found = {"rexec": lambda: figure.add("rexec", 1e3 / batch_rate(site, count, 1)),
+             "rexec, from the library": library,
+             LOCAL: lambda: figure.add(LOCAL, 1e3 / spawn_rate(site, count, 1, ["sh", "-c", "true"]))}
+    peers(site, ready, figure, found, count, 1, lambda rate: 1e3 / rate)
+    bench.book.rounds(bench.rounds(15, 2), found, [figure])
+
+
+def rate(bench, ready, jobs):
+    site = bench.site
+    count = 400 if bench.quick else 2000
+    figure = bench.book.figure("commands", f"`true`, {jobs} at once on one connection", "commands/s", limit=LOCAL,
+                               higher=True)
+    figure.goal("at least 0.85 x local spawning with the same parallelism", 0.85, against=LOCAL, at_least=True)
+    found = {"rexec": lambda: figure.add("rexec", batch_rate(site, count, jobs)),
+             LOCAL: lambda: figure.add(LOCAL, spawn_rate(site, count, jobs, ["sh", "-c", "true"]))}
+    peers(site, ready, figure, found, count, jobs, lambda value: value)
+    bench.book.rounds(bench.rounds(15, 2), found, [figure])
+
+
+def peers(site, ready, figure, found, count, jobs, unit):
+    """Adds those that both figures have; they are slower, and run fewer."""
+    fewer = max(count // 4, jobs)
+    if ready:
+        found[MASTER] = lambda: figure.add(MASTER, unit(spawn_rate(site, fewer, jobs, [*ready, "true"])))
+    else:
+        figure.miss(MASTER, site.openssh.missing or "no master could be started")
+    if site.course.missing:
+        figure.miss(COURSE, site.course.missing)
+    else:
+        found[COURSE] = lambda: figure.add(COURSE, unit(course_rate(site, fewer, jobs)))
+
+
+def measure(bench):
+    with contextlib.ExitStack() as stack:
+        try:
+            ready = stack.enter_context(bench.site.openssh.master())
+        except Unavailable:
+            ready = None
+        latency(bench, ready)
+        for jobs in (4, 16):
+            rate(bench, ready, jobs)
