@@ -49,6 +49,15 @@ def alive(pid):
         return False
 
 
+def executes(pid, name):
+    """Whether the process runs a program of this name. A signal sent to the shell before it may be lost: bash catches
+    those that end it, and forgets one that comes just before it executes the program."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text() == name + "\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def children(pid):
     """The pids whose parent it is, zombies too."""
     found = []

@@ -20,6 +20,9 @@ from callers import CallerTest, both_ways, needs
 from lab import REXEC, alive, until
 
 FLAGS = os.O_NONBLOCK | os.O_APPEND | os.O_ASYNC
+# A line of shell: waits until the process named in the file $1 is sleep. bash catches TERM until then, and forgets one
+# that comes just before it executes sleep.
+ASLEEP = 'until test -s $1 && grep -qs sleep /proc/$(cat $1)/comm; do sleep 0.05; done; '
 
 
 @both_ways
@@ -69,15 +72,17 @@ class Idioms(CallerTest):
 
     def test_killed_in_the_background(self):
         """The command goes with its client."""
-        script = 'rexec $h \'echo $$ > "\'$1\'"; exec sleep 600\' & while ! test -s $1; do sleep 0.05; done; ' \
-            'kill $!; wait $!; echo $?'
+        script = 'rexec $h \'echo $$ > "\'$1\'"; exec sleep 600\' & ' + ASLEEP + 'kill $!; wait $!; echo $?'
         self.check(self.shell(script, self.dir / "pid"), 0, b"143\n")
         pid = int((self.dir / "pid").read_text())
         self.assertTrue(until(lambda: not alive(pid)))
 
     @needs("timeout")
     def test_timeout(self):
-        self.check(self.shell("timeout 1 rexec $h 'echo x; sleep 600'", status=124), 124, b"x\n")
+        """ALRM is what timeout's own clock sends it: so the time is up when the command is there, not before."""
+        script = 'timeout 600 rexec $h \'echo x; echo $$ > "\'$1\'"; exec sleep 600\' & ' + ASLEEP + \
+            'kill -ALRM $!; wait $!'
+        self.check(self.shell(script, self.dir / "pid", status=124), 124, b"x\n")
 
     def test_left_behind(self):
         """What nohup leaves behind runs on, and nobody waits for it."""

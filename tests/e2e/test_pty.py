@@ -14,7 +14,7 @@ import unittest
 
 from attack_tools import NO_LINGER, reset
 from hostile_net import UserLab
-from lab import NAME, LabTest, alive, until
+from lab import NAME, LabTest, alive, executes, until
 from terminal_tools import Relay, Seat, Tmux, in_foreground, stopped
 
 import rexec_protocol as rp
@@ -242,6 +242,7 @@ class Ends(Terminals):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             with self.subTest(signal=number.name):
                 seat, pid = self.start()
+                self.assertTrue(until(lambda: executes(pid, "sleep")))
                 seat.process.send_signal(number)
                 self.over(seat, pid, 128 + number)
 
