@@ -5,7 +5,7 @@
 #include "auth/hkdf.h"
 #include "proto/bytes.h"
 
-enum { NONCE_SIZE = 12, AEAD_TAG = 16, HMAC_TAG = 32 };
+enum { HMAC_TAG = 32 };
 
 static const struct {
     enum rx_suite suite;
@@ -47,12 +47,17 @@ static enum rx_error fail(struct rx_sealer *s, enum rx_error error)
     return error;
 }
 
+static enum rx_error derive_key(const struct rx_sealer *s, uint8_t key[static RX_KEY_SIZE])
+{
+    const struct rx_bytes label = RX_LITERAL("key");
+    return rx_hkdf_expand(s->secret, sizeof s->secret, &label, 1, key, RX_KEY_SIZE);
+}
+
 /* Makes the present epoch's key ready for use. */
 static enum rx_error load_key(struct rx_sealer *s)
 {
     uint8_t key[RX_KEY_SIZE];
-    const struct rx_bytes label = RX_LITERAL("key");
-    enum rx_error error = rx_hkdf_expand(s->secret, sizeof s->secret, &label, 1, key, sizeof key);
+    enum rx_error error = derive_key(s, key);
     int failed = 0;
     if (error == RX_OK) {
         switch (s->suite) {
@@ -73,6 +78,39 @@ static enum rx_error load_key(struct rx_sealer *s)
     return failed != 0 ? RX_E_CRYPTO_FAILED : error;
 }
 
+static void slow_down(struct rx_sealer *s)
+{
+    if (s->fast != NULL)
+        s->aead->end(s->aead, s->fast);
+    s->fast = NULL;
+}
+
+/* Has the other implementation work with the present epoch's key, if that can be had. */
+static void speed_up(struct rx_sealer *s, bool seals)
+{
+    uint8_t key[RX_KEY_SIZE];
+    slow_down(s);
+    if (derive_key(s, key) == RX_OK)
+        s->fast = s->aead->begin(
+            s->aead, s->suite == RX_SUITE_AES256GCM ? RX_AEAD_AES256GCM : RX_AEAD_CHACHA20POLY1305,
+            seals, key);
+    sodium_memzero(key, sizeof key);
+}
+
+/* Counts n bytes in, and asks for another implementation when there were enough. */
+static void haste(struct rx_sealer *s, size_t n, bool seals)
+{
+    if (s->haste == NULL)
+        return;
+    s->moved += n;
+    if (s->moved <= s->haste->after)
+        return;
+    s->aead = s->haste->aead(s->haste->user);
+    s->haste = NULL;
+    if (s->aead != NULL)
+        speed_up(s, seals);
+}
+
 static enum rx_error next_epoch(struct rx_sealer *s)
 {
     uint8_t next[RX_KEY_SIZE];
@@ -87,7 +125,7 @@ static enum rx_error next_epoch(struct rx_sealer *s)
 }
 
 /* Counts a record in: its number to *counter, with the key of its epoch loaded. */
-static enum rx_error begin_record(struct rx_sealer *s, uint64_t *counter)
+static enum rx_error begin_record(struct rx_sealer *s, bool seals, uint64_t *counter)
 {
     if (s->failed != RX_OK)
         return s->failed;
@@ -97,6 +135,8 @@ static enum rx_error begin_record(struct rx_sealer *s, uint64_t *counter)
         enum rx_error error = next_epoch(s);
         if (error != RX_OK)
             return fail(s, error);
+        if (s->fast != NULL)
+            speed_up(s, seals);
     }
     *counter = s->counter++;
     return RX_OK;
@@ -113,84 +153,74 @@ enum rx_error rx_sealer_init(struct rx_sealer *s, enum rx_suite suite,
     return error == RX_OK ? RX_OK : fail(s, error);
 }
 
+void rx_sealer_hasten(struct rx_sealer *s, const struct rx_haste *haste)
+{
+    if (s->suite != RX_SUITE_HMAC_SHA256)
+        s->haste = haste;
+}
+
 void rx_sealer_wipe(struct rx_sealer *s)
 {
+    slow_down(s);
     sodium_memzero(s, sizeof *s);
     s->failed = RX_E_MISUSE;
 }
 
 /* ---- AEAD ------------------------------------------------------------------------------- */
 
-static void make_nonce(uint8_t nonce[static NONCE_SIZE], uint64_t counter)
+static void make_nonce(uint8_t nonce[static RX_NONCE_SIZE], uint64_t counter)
 {
-    memset(nonce, 0, NONCE_SIZE - 8);
-    rx_put64(nonce + NONCE_SIZE - 8, counter);
+    memset(nonce, 0, RX_NONCE_SIZE - 8);
+    rx_put64(nonce + RX_NONCE_SIZE - 8, counter);
 }
 
-static enum rx_error aes_seal(void *context, const uint8_t length[static RX_RECORD_LENGTH],
-                              const uint8_t *payload, size_t n, uint8_t *out)
+static enum rx_error aead_seal(void *context, const uint8_t length[static RX_RECORD_LENGTH],
+                               const uint8_t *payload, size_t n, uint8_t *out)
 {
     struct rx_sealer *s = context;
     uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
+    enum rx_error error = begin_record(s, true, &counter);
     if (error != RX_OK)
         return error;
-    uint8_t nonce[NONCE_SIZE];
+    uint8_t nonce[RX_NONCE_SIZE];
     make_nonce(nonce, counter);
-    if (crypto_aead_aes256gcm_encrypt_detached_afternm(out, out + n, NULL, payload, n, length,
-                                                       RX_RECORD_LENGTH, NULL, nonce, &s->aes) != 0)
-        return fail(s, RX_E_CRYPTO_FAILED);
-    return RX_OK;
+    haste(s, n, true);
+    int failed = 0;
+    if (s->fast != NULL)
+        failed = !s->aead->seal(s->aead, s->fast, nonce, length, payload, n, out);
+    else if (s->suite == RX_SUITE_AES256GCM)
+        failed = crypto_aead_aes256gcm_encrypt_detached_afternm(
+            out, out + n, NULL, payload, n, length, RX_RECORD_LENGTH, NULL, nonce, &s->aes);
+    else
+        failed = crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+            out, out + n, NULL, payload, n, length, RX_RECORD_LENGTH, NULL, nonce, s->key);
+    return failed == 0 ? RX_OK : fail(s, RX_E_CRYPTO_FAILED);
 }
 
-static enum rx_error aes_open(void *context, const uint8_t length[static RX_RECORD_LENGTH],
-                              uint8_t *sealed, size_t n)
+static enum rx_error aead_open(void *context, const uint8_t length[static RX_RECORD_LENGTH],
+                               uint8_t *sealed, size_t n)
 {
     struct rx_sealer *s = context;
     uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
+    enum rx_error error = begin_record(s, false, &counter);
     if (error != RX_OK)
         return error;
-    uint8_t nonce[NONCE_SIZE];
-    make_nonce(nonce, counter);
-    if (n < AEAD_TAG || crypto_aead_aes256gcm_decrypt_detached_afternm(
-                            sealed, NULL, sealed, n - AEAD_TAG, sealed + n - AEAD_TAG, length,
-                            RX_RECORD_LENGTH, nonce, &s->aes) != 0)
+    if (n < RX_AEAD_TAG)
         return fail(s, RX_E_BAD_SEAL);
-    return RX_OK;
-}
-
-static enum rx_error chacha_seal(void *context, const uint8_t length[static RX_RECORD_LENGTH],
-                                 const uint8_t *payload, size_t n, uint8_t *out)
-{
-    struct rx_sealer *s = context;
-    uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
-    if (error != RX_OK)
-        return error;
-    uint8_t nonce[NONCE_SIZE];
+    n -= RX_AEAD_TAG;
+    uint8_t nonce[RX_NONCE_SIZE];
     make_nonce(nonce, counter);
-    if (crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-            out, out + n, NULL, payload, n, length, RX_RECORD_LENGTH, NULL, nonce, s->key) != 0)
-        return fail(s, RX_E_CRYPTO_FAILED);
-    return RX_OK;
-}
-
-static enum rx_error chacha_open(void *context, const uint8_t length[static RX_RECORD_LENGTH],
-                                 uint8_t *sealed, size_t n)
-{
-    struct rx_sealer *s = context;
-    uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
-    if (error != RX_OK)
-        return error;
-    uint8_t nonce[NONCE_SIZE];
-    make_nonce(nonce, counter);
-    if (n < AEAD_TAG || crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-                            sealed, NULL, sealed, n - AEAD_TAG, sealed + n - AEAD_TAG, length,
-                            RX_RECORD_LENGTH, nonce, s->key) != 0)
-        return fail(s, RX_E_BAD_SEAL);
-    return RX_OK;
+    haste(s, n, false);
+    int failed = 0;
+    if (s->fast != NULL)
+        failed = !s->aead->open(s->aead, s->fast, nonce, length, sealed, n);
+    else if (s->suite == RX_SUITE_AES256GCM)
+        failed = crypto_aead_aes256gcm_decrypt_detached_afternm(
+            sealed, NULL, sealed, n, sealed + n, length, RX_RECORD_LENGTH, nonce, &s->aes);
+    else
+        failed = crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+            sealed, NULL, sealed, n, sealed + n, length, RX_RECORD_LENGTH, nonce, s->key);
+    return failed == 0 ? RX_OK : fail(s, RX_E_BAD_SEAL);
 }
 
 /* ---- the readable suite ----------------------------------------------------------------- */
@@ -217,7 +247,7 @@ static enum rx_error hmac_seal(void *context, const uint8_t length[static RX_REC
 {
     struct rx_sealer *s = context;
     uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
+    enum rx_error error = begin_record(s, true, &counter);
     if (error != RX_OK)
         return error;
     if (out != payload)
@@ -231,7 +261,7 @@ static enum rx_error hmac_open(void *context, const uint8_t length[static RX_REC
 {
     struct rx_sealer *s = context;
     uint64_t counter;
-    enum rx_error error = begin_record(s, &counter);
+    enum rx_error error = begin_record(s, false, &counter);
     if (error != RX_OK)
         return error;
     if (n < HMAC_TAG)
@@ -246,15 +276,7 @@ static enum rx_error hmac_open(void *context, const uint8_t length[static RX_REC
 
 struct rx_seal rx_sealer_seal(struct rx_sealer *s)
 {
-    static const struct rx_seal_ops aes = {AEAD_TAG, aes_seal, aes_open};
-    static const struct rx_seal_ops chacha = {AEAD_TAG, chacha_seal, chacha_open};
+    static const struct rx_seal_ops aead = {RX_AEAD_TAG, aead_seal, aead_open};
     static const struct rx_seal_ops hmac = {HMAC_TAG, hmac_seal, hmac_open};
-    switch (s->suite) {
-    case RX_SUITE_AES256GCM:
-        return (struct rx_seal){&aes, s};
-    case RX_SUITE_CHACHA20POLY1305:
-        return (struct rx_seal){&chacha, s};
-    default:
-        return (struct rx_seal){&hmac, s};
-    }
+    return (struct rx_seal){(s->suite & RX_SUITES_SEALED) != 0 ? &aead : &hmac, s};
 }

@@ -9,6 +9,7 @@
 #include <sodium.h>
 #include <stdint.h>
 
+#include "auth/aead.h"
 #include "auth/secret.h"
 #include "proto/record.h"
 
@@ -34,7 +35,11 @@ struct rx_sealer {
     uint8_t secret[RX_KEY_SIZE]; /* of the present epoch */
     uint64_t counter;            /* of the next record */
     enum rx_suite suite;
-    enum rx_error failed; /* sticky */
+    enum rx_error failed;         /* sticky */
+    const struct rx_haste *haste; /* NULL: none, or it was asked already */
+    uint64_t moved;               /* bytes, as long as it is to be asked */
+    const struct rx_aead *aead;   /* of `fast` */
+    void *fast;                   /* seals or opens in place of libsodium, if not NULL */
 };
 
 /* The suite's name ("aes256gcm"), or NULL if `suite` is not exactly one of them. Static. */
@@ -53,6 +58,10 @@ unsigned rx_suites_here(void);
  */
 enum rx_error rx_sealer_init(struct rx_sealer *sealer, enum rx_suite suite,
                              const uint8_t secret[static RX_KEY_SIZE]);
+
+/* Large flows may go faster: `haste` is asked when it is time. It outlives the sealer; a suite that
+ * has no AEAD has no use for it. Right after rx_sealer_init. */
+void rx_sealer_hasten(struct rx_sealer *sealer, const struct rx_haste *haste);
 
 /* The interface of proto/ to it: a sealer is used for sealing or for opening, never both. */
 struct rx_seal rx_sealer_seal(struct rx_sealer *sealer);

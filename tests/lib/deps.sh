@@ -13,7 +13,7 @@
 # In both lists a|b stands for any one of them, the first being the one to install.
 rexec_deps_build='
     cmake ninja-build gcc libc6-dev pkg-config|pkgconf
-    libevent-dev libjansson-dev libsodium-dev libinih-dev libseccomp-dev'
+    libevent-dev libjansson-dev libsodium-dev libssl-dev libinih-dev libseccomp-dev'
 rexec_deps_test='
     clang clang-format clang-tidy llvm cppcheck shellcheck libcmocka-dev valgrind gcovr
     python3 python3-cryptography mandoc git tshark
