@@ -57,6 +57,8 @@ void rx_connection_free(struct rx_connection *c)
     while ((command = TAILQ_FIRST(&c->commands)) != NULL)
         command_detach(command);
     rx_engine_free(c->engine);
+    rx_sealer_wipe(&c->out);
+    rx_sealer_wipe(&c->in);
     sodium_memzero(c, sizeof *c);
     free(c);
 }
@@ -117,6 +119,8 @@ static enum rx_error open_session(struct rx_connection *c, const struct rx_sessi
         error = rx_request_key_init(&c->request_key, keys->request);
     if (error != RX_OK)
         return error;
+    rx_sealer_hasten(&c->out, c->config.haste);
+    rx_sealer_hasten(&c->in, c->config.haste);
     if (c->config.keylog != NULL)
         c->config.keylog(c->config.keylog_context, c->m1 + M1_NONCE, keys);
     struct rx_engine_config config = {

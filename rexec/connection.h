@@ -47,6 +47,7 @@ struct rx_connection_config {
     void (*keylog)(void *context, const uint8_t nonce_c[static RX_KEY_SIZE],
                    const struct rx_session_keys *keys);
     void *keylog_context;
+    const struct rx_haste *haste; /* for large flows, if not NULL; outlives the connection */
 };
 
 /* ---- events ----------------------------------------------------------------------------- */

@@ -220,6 +220,7 @@ struct rx_connection *driver_make_connection(struct rx_driver *d, struct rx_fail
         .tap = d->config.tap,
         .keylog = d->config.keylog,
         .keylog_context = d->config.user,
+        .haste = d->config.haste,
     };
     struct rx_connection *c = NULL;
     enum rx_error error = RX_OK;

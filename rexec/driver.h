@@ -45,6 +45,7 @@ struct rx_driver_config {
     /* As in rx_connection_config, for each connection; NULL: keys are given to nobody. */
     void (*keylog)(void *user, const uint8_t nonce_c[static RX_KEY_SIZE],
                    const struct rx_session_keys *keys);
+    const struct rx_haste *haste; /* as in rx_connection_config; lasts */
     /* Each event of the connection. Must not free the driver. */
     void (*event)(void *user, const struct rx_client_event *event);
     /* The connection was lost so many milliseconds ago, and a try to get it again has failed. May

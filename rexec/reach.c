@@ -1,5 +1,6 @@
 #include "rexec/reach.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/libcrypto.h"
 #include "rexec/background.h"
 #include "rexec/keyfile.h"
 #include "rexec/keylog.h"
@@ -19,6 +21,7 @@ enum {
     ALIVE_COUNT_DEFAULT = 3, /* ssh's, with an interval that was asked for */
     TELL_MS = 3000,          /* what is shorter nobody needs to know */
     TELL_SECONDS = 30,       /* between two notes */
+    HASTE_AFTER = 8 << 20,   /* bytes: loading libcrypto takes as long as it gains by then */
 };
 
 /* ---- the connection --------------------------------------------------------------------- */
@@ -71,6 +74,21 @@ static void on_ended(void *user, const struct rx_failure *failure)
 {
     struct reach *s = user;
     s->ended(s->user, failure);
+}
+
+/* Most commands say little, and need not wait until libcrypto is loaded. Once for the process, to
+ * its end. */
+static const struct rx_aead *load_aead(void *user)
+{
+    static const struct rx_aead *aead;
+    static bool asked;
+    (void)user;
+    if (!asked) {
+        void *library = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
+        aead = library != NULL ? rx_libcrypto_new(dlsym, library) : NULL;
+        asked = true;
+    }
+    return aead;
 }
 
 static void on_trace(void *user, uint32_t stream, const char *from, const char *to)
@@ -146,6 +164,7 @@ static bool start(struct reach *s, const struct rx_key *key, struct rx_failure *
     const struct settings *settings = &s->options->settings;
     const char *name = settings_get(settings, SETTING_NAME);
     const char *suite = settings_get(settings, SETTING_SUITE);
+    s->haste = (struct rx_haste){.after = HASTE_AFTER, .aead = load_aead};
     struct rx_driver_config config = {
         .base = s->base,
         .host = s->options->hostname,
@@ -162,6 +181,7 @@ static bool start(struct reach *s, const struct rx_key *key, struct rx_failure *
         .trace = s->options->verbose > 1 ? on_trace : NULL,
         .tap = s->trace != NULL ? trace_tap(s->trace) : NULL,
         .keylog = s->logs_keys ? on_keys : NULL,
+        .haste = &s->haste,
         .resume_ms = settings_linger_ms(settings),
         .event = on_event,
         .waiting = on_waiting,

@@ -16,7 +16,8 @@ struct reach {
     struct event_base *base;
     struct rx_driver *driver;
     struct trace_writer *trace; /* --trace; NULL: none */
-    int keylog;                 /* where the sessions' keys are written, if `logs_keys` */
+    struct rx_haste haste;
+    int keylog; /* where the sessions' keys are written, if `logs_keys` */
     bool logs_keys;
     bool waits;     /* the user was told that a lost connection takes long to get again */
     time_t told_at; /* when, in seconds of a clock that only rises; 0: never */

@@ -1,5 +1,6 @@
 /* rexecd: the command line, and the start of the role it asks for. */
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/libcrypto.h"
 #include "rexecd/config.h"
 #include "rexecd/grantdir.h"
 #include "rexecd/ipc.h"
@@ -52,6 +54,8 @@ static _Noreturn void run_role(int argc, char *argv[])
     log_open("rexecd: net", LOG_LEVEL_INFO, false);
     if ((argc != 3 && argc != 6) || strcmp(argv[2], "net") != 0)
         fatal("--role is for rexecd itself");
+    /* Of the system's files, for which there is no way later. */
+    void *libcrypto = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
     if (argc == 6) {
         unsigned uid, gid;
         if (!read_id(argv[3], &uid) || !read_id(argv[4], &gid) ||
@@ -61,7 +65,7 @@ static _Noreturn void run_role(int argc, char *argv[])
         fatal("--role is for rexecd itself");
     }
     /* Without the C library's end: what a sanitizer does then is not allowed here. */
-    _exit(net_main(IPC_FD));
+    _exit(net_main(IPC_FD, libcrypto));
 }
 
 /* ---- the monitor ------------------------------------------------------------------------ */

@@ -2,6 +2,7 @@
 
 #include "rexecd/net.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/libcrypto.h"
 #include "rexecd/net_internal.h"
 #include "rexecd/sandbox.h"
 
@@ -233,7 +235,13 @@ static bool prepare(struct net *net, int ipc_fd)
     return net->scratch != NULL && net->tick != NULL && net->delay != NULL && net->monitor != NULL;
 }
 
-int net_main(int ipc_fd)
+static const struct rx_aead *give_aead(void *user)
+{
+    const struct net *net = user;
+    return net->aead;
+}
+
+int net_main(int ipc_fd, void *libcrypto)
 {
     static struct net net; /* large, and there is one */
     if (sodium_init() < 0)
@@ -244,6 +252,9 @@ int net_main(int ipc_fd)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
+    if (libcrypto != NULL)
+        net.aead = rx_libcrypto_new(dlsym, libcrypto);
+    net.haste = (struct rx_haste){HASTE_AFTER, give_aead, &net};
     if (!prepare(&net, ipc_fd))
         return 1;
     loop(&net);
@@ -256,5 +267,6 @@ int net_main(int ipc_fd)
     event_base_free(net.base);
     free(net.scratch);
     free(net.spare_output);
+    rx_libcrypto_free(net.aead);
     return net.status;
 }

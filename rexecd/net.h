@@ -7,9 +7,9 @@
 
 /*
  * Runs the role over its end of the link, which it owns. Reads its setup and listeners from there,
- * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. Returns the process's
- * exit status.
+ * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. `libcrypto` is that
+ * library as dlopen gave it, for large flows, or NULL. Returns the process's exit status.
  */
-int net_main(int ipc_fd);
+int net_main(int ipc_fd, void *libcrypto);
 
 #endif

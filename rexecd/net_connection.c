@@ -316,6 +316,8 @@ static enum rx_error open_engine(struct net *net, struct connection *c, const st
     enum rx_error other = rx_sealer_init(&c->sealers[1], keys->suite, keys->c2s);
     if (error != RX_OK || other != RX_OK)
         return error != RX_OK ? error : other;
+    rx_sealer_hasten(&c->sealers[0], &net->haste);
+    rx_sealer_hasten(&c->sealers[1], &net->haste);
     struct rx_seal seal = rx_sealer_seal(&c->sealers[0]), open = rx_sealer_seal(&c->sealers[1]);
     trace_seals(c, &seal, &open);
     const struct rx_engine_config config = {

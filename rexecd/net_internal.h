@@ -18,11 +18,13 @@
 #include "rexecd/link.h"
 
 enum {
-    SCRATCH_SIZE = 512 * 1024,  /* what one read may bring */
-    OUTPUT_SIZE = 512 * 1024,   /* what one write may take; at least RX_OUTPUT_MIN */
-    UNSENT_MAX = 512 * 1024,    /* output read ahead for a client whose socket is full */
-    READ_BUSY = 64 * 1024,      /* what one read brings while the monitor has more than it takes */
-    ASKED_MAX = 64 * 1024,      /* bytes of requests on their way of one that asks more than that */
+    SCRATCH_SIZE = 512 * 1024, /* what one read may bring */
+    OUTPUT_SIZE = 512 * 1024,  /* what one write may take; at least RX_OUTPUT_MIN */
+    UNSENT_MAX = 512 * 1024,   /* output read ahead for a client whose socket is full */
+    HASTE_AFTER =
+        256 * 1024,        /* bytes: a session that moves less need not have its own state of it */
+    READ_BUSY = 64 * 1024, /* what one read brings while the monitor has more than it takes */
+    ASKED_MAX = 64 * 1024, /* bytes of requests on their way of one that asks more than that */
     KEPT_MAX = 2 * 1024 * 1024, /* output of a connection's commands that waits for its client */
     SILENT_MAX = 3,             /* ticks of keepalive without a word: the client is gone */
     LINGER_MS = 2000,           /* for the client to read our last words */
@@ -133,6 +135,8 @@ struct net {
     struct event *delay;    /* how long those in `soon` wait at most */
     uint8_t *scratch;
     uint8_t *spare_output; /* one buffer kept for the next who needs it */
+    struct rx_haste haste;
+    struct rx_aead *aead; /* for it; NULL: there is none */
     int64_t next_keepalive_ms;
     int64_t tick_ms; /* for when the tick is planned, if it is */
     bool serving, stop;
