@@ -2,13 +2,15 @@
  * What no remote command can be faster than, measured as the others are:
  *   bench_limits spawn N J WORD...
  *       runs a command N times, J at once, its output taken: seconds
- *   bench_limits aead SUITE BYTES
- *       a pipe, sealed records over loopback TCP, opened, a pipe: seconds
+ *   bench_limits aead SUITE BYTES [libcrypto]
+ *       a pipe, sealed records over loopback TCP, opened, a pipe: seconds; libcrypto: sealed by
+ *       that in place of libsodium
  *   bench_limits byte N [client]
  *       a byte to `cat` over loopback TCP and pipes and back, N times: seconds of each, sorted;
  *       client: from pipes of a process there
  */
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -23,6 +25,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "auth/libcrypto.h"
 
 enum { JOBS_MAX = 64, CHUNK = 64 * 1024, TAG = 16, HEAD = 4, WARM = 50 };
 
@@ -147,11 +151,16 @@ static bool read_all(int fd, uint8_t *bytes, size_t n)
 static bool aes;
 static crypto_aead_aes256gcm_state state;
 static uint8_t key[32], nonce[12];
+static const uint8_t no_length[HEAD];
+static const struct rx_aead *other; /* than libsodium; NULL: that */
+static void *seals, *opens;
 
 static void seal(uint8_t *out, const uint8_t *in, size_t n)
 {
     sodium_increment(nonce, sizeof nonce);
-    if (aes)
+    if (other != NULL)
+        must(other->seal(other, seals, nonce, no_length, in, n, out), "seal");
+    else if (aes)
         (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, in, n, NULL, 0, NULL, nonce,
                                                     (const void *)&state);
     else
@@ -159,9 +168,11 @@ static void seal(uint8_t *out, const uint8_t *in, size_t n)
                                                         key);
 }
 
-static bool unseal(uint8_t *out, const uint8_t *in, size_t n)
+static bool unseal(uint8_t *out, uint8_t *in, size_t n)
 {
     sodium_increment(nonce, sizeof nonce);
+    if (other != NULL) /* in place: it has no other way */
+        return other->open(other, opens, nonce, no_length, in, n - TAG);
     if (aes)
         return crypto_aead_aes256gcm_decrypt_afternm(out, NULL, NULL, in, n, NULL, 0, nonce,
                                                      (const void *)&state) == 0;
@@ -188,16 +199,28 @@ static void receive_sealed(int from, int to)
     while (read_all(from, (uint8_t *)&length, sizeof length)) {
         size_t n = ntohl(length);
         must(n <= sizeof sealed && read_all(from, sealed, n) && unseal(plain, sealed, n), "record");
-        write_all(to, plain, n - TAG);
+        write_all(to, other != NULL ? sealed : plain, n - TAG);
     }
 }
 
-static void aead_loop(const char *suite, uint64_t total)
+static void load_other(void)
+{
+    void *library = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
+    must(library != NULL && (other = rx_libcrypto_new(dlsym, library)) != NULL, rx_libcrypto_file);
+    const enum rx_aead_cipher cipher = aes ? RX_AEAD_AES256GCM : RX_AEAD_CHACHA20POLY1305;
+    seals = other->begin(other, cipher, true, key);
+    opens = other->begin(other, cipher, false, key);
+    must(seals != NULL && opens != NULL, rx_libcrypto_file);
+}
+
+static void aead_loop(const char *suite, uint64_t total, bool libcrypto)
 {
     int tcp[2], in[2], out[2];
     aes = strcmp(suite, "aes256gcm") == 0;
     must(sodium_init() >= 0 && (!aes || crypto_aead_aes256gcm_is_available()), suite);
     (void)crypto_aead_aes256gcm_beforenm(&state, key);
+    if (libcrypto)
+        load_other();
     tcp_pair(tcp);
     must(pipe(in) == 0 && pipe(out) == 0, "pipe");
     double begin = now();
@@ -324,8 +347,8 @@ int main(int argc, char **argv)
 {
     if (argc > 4 && strcmp(argv[1], "spawn") == 0 && number(argv[3]) <= JOBS_MAX)
         spawn_many(number(argv[2]), number(argv[3]), argv + 4);
-    else if (argc == 4 && strcmp(argv[1], "aead") == 0)
-        aead_loop(argv[2], strtoull(argv[3], NULL, 10));
+    else if (argc >= 4 && strcmp(argv[1], "aead") == 0)
+        aead_loop(argv[2], strtoull(argv[3], NULL, 10), argc > 4);
     else if ((argc == 3 || argc == 4) && strcmp(argv[1], "byte") == 0)
         one_byte(number(argv[2]), argc == 4);
     else
