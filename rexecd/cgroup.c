@@ -16,17 +16,24 @@
 
 #include "rexecd/log.h"
 
-enum { NAME_SIZE = 40, SWEEP_AT_ONCE = 64, CLOSE_ROUNDS = 50, CLOSE_WAIT_US = 2000 };
+enum { NAME_SIZE = 40, SWEEP_AT_ONCE = 64, CLOSE_ROUNDS = 50, CLOSE_WAIT_US = 2000, KEPT_MAX = 16 };
 
 static const char prefix[] = "rexecd-", command_prefix[] = "command-";
+
+/* One that is used again: making and removing them is what costs most of a short command. */
+struct kept {
+    uint64_t number; /* 0: none */
+    int directory, events;
+    bool taken, killed;
+};
 
 struct cgroups {
     int directory; /* the daemon's own cgroup */
     int parent;
     char name[NAME_SIZE]; /* of it, in the parent */
-    bool prepared;        /* that of the command `ready` */
-    uint64_t ready;
-    uint64_t *left; /* commands whose cgroups still have processes */
+    uint64_t last;        /* number given to one */
+    struct kept kept[KEPT_MAX];
+    uint64_t *left; /* those that still have processes */
     size_t left_count, left_capacity;
 };
 
@@ -48,9 +55,9 @@ static bool find_own(char path[static PATH_MAX])
     return found;
 }
 
-static void command_name(uint64_t command, char name[static NAME_SIZE])
+static void command_name(uint64_t which, char name[static NAME_SIZE])
 {
-    (void)snprintf(name, NAME_SIZE, "%s%" PRIu64, command_prefix, command);
+    (void)snprintf(name, NAME_SIZE, "%s%" PRIu64, command_prefix, which);
 }
 
 /* A daemon's directory, with those of its commands. */
@@ -142,11 +149,12 @@ static bool use_mount(struct cgroups *c, const char *line, const char *own)
     c->directory = openat(c->parent, c->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c->directory < 0)
         return false;
-    int directory = cgroups_make(c, 0);
+    uint64_t which = 0;
+    int directory = cgroups_take(c, &which);
     bool usable = directory >= 0 && child_may_enter(directory);
     if (directory >= 0)
         (void)close(directory);
-    cgroups_remove(c, 0);
+    cgroups_give(c, which, false);
     return usable;
 }
 
@@ -193,19 +201,48 @@ struct cgroups *cgroups_open(void)
     return NULL;
 }
 
-/* What was prepared is not needed. */
-static void unprepare(struct cgroups *c)
+/* ---- being removed ---------------------------------------------------------------------- */
+
+static bool remove_now(const struct cgroups *c, uint64_t which)
 {
-    if (c->prepared)
-        cgroups_remove(c, c->ready);
-    c->prepared = false;
+    char name[NAME_SIZE];
+    command_name(which, name);
+    return unlinkat(c->directory, name, AT_REMOVEDIR) == 0 || errno != EBUSY;
+}
+
+/* At once, or when nobody is in it any more. */
+static void remove_later(struct cgroups *c, uint64_t which)
+{
+    if (remove_now(c, which))
+        return;
+    if (c->left_count == c->left_capacity) {
+        size_t capacity = c->left_capacity > 0 ? c->left_capacity * 2 : 64;
+        uint64_t *left = reallocarray(c->left, capacity, sizeof *left);
+        if (left == NULL)
+            return; /* an empty directory stays; nothing depends on it */
+        c->left = left;
+        c->left_capacity = capacity;
+    }
+    c->left[c->left_count++] = which;
+}
+
+static void drop(struct cgroups *c, struct kept *k)
+{
+    if (k->directory >= 0)
+        (void)close(k->directory);
+    if (k->events >= 0)
+        (void)close(k->events);
+    remove_later(c, k->number);
+    *k = (struct kept){0};
 }
 
 void cgroups_close(struct cgroups *c)
 {
     if (c == NULL)
         return;
-    unprepare(c);
+    for (size_t i = 0; i < KEPT_MAX; i++)
+        if (c->kept[i].number != 0 && !c->kept[i].taken)
+            drop(c, &c->kept[i]);
     /* What was killed just now needs a moment to be gone. */
     for (int i = 0; i < CLOSE_ROUNDS && cgroups_sweep(c); i++)
         (void)usleep(CLOSE_WAIT_US);
@@ -214,48 +251,130 @@ void cgroups_close(struct cgroups *c)
     free(c);
 }
 
-static bool make(const struct cgroups *c, uint64_t command)
+/* ---- those that are used again ---------------------------------------------------------- */
+
+/* The kept one with this number, which is not 0; with 0: a place for one more. */
+static struct kept *find_kept(struct cgroups *c, uint64_t which)
 {
-    char name[NAME_SIZE];
-    command_name(command, name);
-    return mkdirat(c->directory, name, 0755) == 0 || errno == EEXIST;
+    for (size_t i = 0; i < KEPT_MAX; i++)
+        if (c->kept[i].number == which)
+            return &c->kept[i];
+    return NULL;
 }
 
-void cgroups_prepare(struct cgroups *c, uint64_t command)
+/* Whether it is there and nobody is in it. */
+static bool is_empty(const struct kept *k)
 {
-    if (c == NULL || (c->prepared && c->ready == command))
+    static const char empty[] = "populated 0\nfrozen 0\n";
+    char events[64];
+    ssize_t n = pread(k->events, events, sizeof events, 0);
+    return n == (ssize_t)strlen(empty) && memcmp(events, empty, strlen(empty)) == 0;
+}
+
+/* A new cgroup's number, or 0. */
+static uint64_t make(struct cgroups *c)
+{
+    char name[NAME_SIZE];
+    command_name(c->last + 1, name);
+    if (mkdirat(c->directory, name, 0755) < 0 && errno != EEXIST)
+        return 0;
+    return ++c->last;
+}
+
+static int open_in(const struct cgroups *c, uint64_t which, const char *file, int flags)
+{
+    char name[NAME_SIZE], path[NAME_SIZE + 16];
+    command_name(which, name);
+    (void)snprintf(path, sizeof path, "%s/%s", name, file);
+    return openat(c->directory, path, flags | O_CLOEXEC);
+}
+
+/* Makes one in a place that is free. NULL: it cannot be. */
+static struct kept *keep(struct cgroups *c, struct kept *k)
+{
+    uint64_t which = make(c);
+    if (which == 0)
+        return NULL;
+    *k = (struct kept){
+        .number = which,
+        .directory = open_in(c, which, "", O_RDONLY | O_DIRECTORY),
+        .events = open_in(c, which, "cgroup.events", O_RDONLY),
+    };
+    if (k->directory >= 0 && k->events >= 0 && is_empty(k))
+        return k;
+    drop(c, k);
+    return NULL;
+}
+
+/* One that nobody has. NULL: there is none. */
+static struct kept *find_free(struct cgroups *c)
+{
+    for (size_t i = 0; i < KEPT_MAX; i++) {
+        struct kept *k = &c->kept[i];
+        if (k->number == 0 || k->taken)
+            continue;
+        if (is_empty(k))
+            return k;
+        drop(c, k); /* taken away by whoever tidies up there */
+    }
+    return NULL;
+}
+
+void cgroups_prepare(struct cgroups *c)
+{
+    if (c == NULL || find_free(c) != NULL)
         return;
-    unprepare(c);
-    c->ready = command;
-    c->prepared = make(c, command);
+    struct kept *k = find_kept(c, 0);
+    if (k != NULL)
+        (void)keep(c, k);
 }
 
-int cgroups_make(struct cgroups *c, uint64_t command)
+int cgroups_take(struct cgroups *c, uint64_t *which)
 {
-    char name[NAME_SIZE];
+    *which = 0;
     if (c == NULL)
         return -1;
-    command_name(command, name);
-    if (c->prepared && c->ready == command)
-        c->prepared = false;
-    else if (!make(c, command))
-        return -1;
-    int directory = openat(c->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* What was prepared may have been taken away by whoever tidies up there. */
-    if (directory < 0 && errno == ENOENT && make(c, command))
-        directory = openat(c->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct kept *k = find_free(c), *place = k == NULL ? find_kept(c, 0) : NULL;
+    if (place != NULL)
+        k = keep(c, place);
+    if (k == NULL) {
+        uint64_t number = make(c);
+        int directory = number != 0 ? open_in(c, number, "", O_RDONLY | O_DIRECTORY) : -1;
+        if (number != 0 && directory < 0)
+            remove_later(c, number);
+        *which = directory >= 0 ? number : 0;
+        return directory;
+    }
+    int directory = fcntl(k->directory, F_DUPFD_CLOEXEC, 0);
+    if (directory >= 0) {
+        k->taken = true;
+        *which = k->number;
+    }
     return directory;
 }
 
-size_t cgroups_pids(const struct cgroups *c, uint64_t command, pid_t *pids, size_t max)
+void cgroups_give(struct cgroups *c, uint64_t which, bool untouched)
 {
-    char name[NAME_SIZE], path[NAME_SIZE + 16], line[32];
+    if (c == NULL || which == 0)
+        return;
+    struct kept *k = find_kept(c, which);
+    if (k == NULL)
+        remove_later(c, which);
+    else if (untouched && !k->killed && is_empty(k))
+        k->taken = false;
+    else
+        drop(c, k);
+}
+
+/* ---- what is in them -------------------------------------------------------------------- */
+
+size_t cgroups_pids(const struct cgroups *c, uint64_t which, pid_t *pids, size_t max)
+{
+    char line[32];
     size_t n = 0;
     if (c == NULL)
         return 0;
-    command_name(command, name);
-    (void)snprintf(path, sizeof path, "%s/cgroup.procs", name);
-    int fd = openat(c->directory, path, O_RDONLY | O_CLOEXEC);
+    int fd = open_in(c, which, "cgroup.procs", O_RDONLY);
     FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
     if (file == NULL) {
         if (fd >= 0)
@@ -268,41 +387,19 @@ size_t cgroups_pids(const struct cgroups *c, uint64_t command, pid_t *pids, size
     return n;
 }
 
-int cgroups_kill(struct cgroups *c, uint64_t command)
+int cgroups_kill(struct cgroups *c, uint64_t which)
 {
-    char name[NAME_SIZE], path[NAME_SIZE + 16];
     if (c == NULL)
         return -1;
-    command_name(command, name);
-    (void)snprintf(path, sizeof path, "%s/cgroup.kill", name);
-    int fd = openat(c->directory, path, O_WRONLY | O_CLOEXEC);
+    struct kept *k = which != 0 ? find_kept(c, which) : NULL;
+    if (k != NULL)
+        k->killed = true;
+    int fd = open_in(c, which, "cgroup.kill", O_WRONLY);
     if (fd < 0)
         return -1;
     ssize_t n = write(fd, "1", 1);
     (void)close(fd);
     return n == 1 ? 0 : -1;
-}
-
-static bool remove_now(const struct cgroups *c, uint64_t command)
-{
-    char name[NAME_SIZE];
-    command_name(command, name);
-    return unlinkat(c->directory, name, AT_REMOVEDIR) == 0 || errno != EBUSY;
-}
-
-void cgroups_remove(struct cgroups *c, uint64_t command)
-{
-    if (c == NULL || remove_now(c, command))
-        return;
-    if (c->left_count == c->left_capacity) {
-        size_t capacity = c->left_capacity > 0 ? c->left_capacity * 2 : 64;
-        uint64_t *left = reallocarray(c->left, capacity, sizeof *left);
-        if (left == NULL)
-            return; /* an empty directory stays; nothing depends on it */
-        c->left = left;
-        c->left_capacity = capacity;
-    }
-    c->left[c->left_count++] = command;
 }
 
 bool cgroups_sweep(struct cgroups *c)
@@ -311,11 +408,11 @@ bool cgroups_sweep(struct cgroups *c)
         return false;
     size_t tried = c->left_count < SWEEP_AT_ONCE ? c->left_count : SWEEP_AT_ONCE;
     for (size_t i = 0; i < tried; i++) {
-        uint64_t command = c->left[0];
+        uint64_t which = c->left[0];
         c->left_count--;
         memmove(c->left, c->left + 1, c->left_count * sizeof *c->left);
-        if (!remove_now(c, command))
-            c->left[c->left_count++] = command; /* to the end: others have their turn */
+        if (!remove_now(c, which))
+            c->left[c->left_count++] = which; /* to the end: others have their turn */
     }
     return c->left_count > 0;
 }

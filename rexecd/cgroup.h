@@ -19,22 +19,27 @@ struct cgroups *cgroups_open(void);
 /* Removes what is empty; NULL is fine. */
 void cgroups_close(struct cgroups *cgroups);
 
-/* Makes the cgroup of a command that may be the next, so that cgroups_make need not: one at a time,
- * and what was prepared for another is removed. For when there is nothing else to do. */
-void cgroups_prepare(struct cgroups *cgroups, uint64_t command);
+/* Makes a cgroup for a command to come, unless there is one. For when there is nothing else to do.
+ */
+void cgroups_prepare(struct cgroups *cgroups);
 
-/* Makes a command's cgroup: the descriptor of its directory, for the caller to close, or -1. */
-int cgroups_make(struct cgroups *cgroups, uint64_t command);
+/* A command's cgroup, empty: the descriptor of its directory, for the caller to close, or -1. It
+ * goes by the number in *which (never 0) until it is given back. */
+int cgroups_take(struct cgroups *cgroups, uint64_t *which);
 
-/* Kills all that is in a command's cgroup. 0, or -1 if there is no cgroup or no cgroup.kill. */
-int cgroups_kill(struct cgroups *cgroups, uint64_t command);
+/* Kills all that is in it. 0, or -1 if there is no cgroup or no cgroup.kill. */
+int cgroups_kill(struct cgroups *cgroups, uint64_t which);
 
-/* Processes in a command's cgroup: how many were put in `pids`, at most `max`. */
-size_t cgroups_pids(const struct cgroups *cgroups, uint64_t command, pid_t *pids, size_t max);
+/* Processes in it: how many were put in `pids`, at most `max`. */
+size_t cgroups_pids(const struct cgroups *cgroups, uint64_t which, pid_t *pids, size_t max);
 
-/* Removes a command's cgroup. One that still has processes in it is tried again later
- * (cgroups_sweep). */
-void cgroups_remove(struct cgroups *cgroups, uint64_t command);
+/*
+ * The command is over. Its cgroup may be another command's if it is as it was made: nobody is in
+ * it, nothing was killed in it, and, as the caller knows, no process of the command was allowed to
+ * change it (`untouched`). Otherwise it is removed; one that still has processes in it is tried
+ * again later (cgroups_sweep).
+ */
+void cgroups_give(struct cgroups *cgroups, uint64_t which, bool untouched);
 
 /* Removes what could not be removed before; true while something is left. */
 bool cgroups_sweep(struct cgroups *cgroups);

@@ -235,7 +235,7 @@ static void on_idle(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct monitor *m = context;
     if (m->state == MONITOR_SERVING)
-        cgroups_prepare(m->cgroups, m->last_command + 1);
+        cgroups_prepare(m->cgroups);
     if (pool_refill(m))
         event_active(m->on_idle, EV_TIMEOUT, 0);
 }
@@ -303,8 +303,7 @@ static void free_commands(struct monitor *m)
         struct job *c;
         while ((c = LIST_FIRST(&m->commands[i])) != NULL) {
             job_kill(c);
-            if (c->has_cgroup)
-                cgroups_remove(m->cgroups, c->number);
+            cgroups_give(m->cgroups, c->cgroup, false);
             job_free(c);
         }
     }

@@ -425,9 +425,10 @@ static enum rx_error start(struct asked *a, const char *user)
         spawn_plan_free(plan);
         return policy_refuse(&a->refusal, RX_E_NO_RESOURCES, "out of memory");
     }
-    plan->cgroup = cgroups_make(m->cgroups, c->number);
-    c->has_cgroup = plan->cgroup >= 0;
-    if (m->cgroups != NULL && !c->has_cgroup && monitor_may_say(m))
+    plan->cgroup = cgroups_take(m->cgroups, &c->cgroup);
+    /* As root or as the daemon's own user it could change what it is in. */
+    c->cgroup_safe = plan->become && plan->user.uid != 0;
+    if (m->cgroups != NULL && c->cgroup == 0 && monitor_may_say(m))
         log_warning("a command has no cgroup of its own: %s", strerror(errno));
     c->start_us = wall_us();
     struct spawn_failure failure = {SPAWN_STEP_PREPARE, ENOMEM};
@@ -441,8 +442,7 @@ static enum rx_error start(struct asked *a, const char *user)
         return RX_OK;
     } else
         ids_remove(m->ids, c->id);
-    if (c->has_cgroup)
-        cgroups_remove(m->cgroups, c->number);
+    cgroups_give(m->cgroups, c->cgroup, true);
     job_free(c);
     return policy_refuse(&a->refusal, RX_E_NO_RESOURCES,
                          "the server cannot start the command now: %s; try again later",

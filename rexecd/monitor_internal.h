@@ -105,6 +105,7 @@ struct job {
     struct monitor *monitor;
     struct session *session;
     uint64_t number, output_limit;
+    uint64_t cgroup; /* that it is in; 0: none */
     struct holders_output output;
     uint64_t bytes[3];     /* as net counted */
     uint64_t signals_sent; /* by the client, as bits */
@@ -127,7 +128,8 @@ struct job {
     size_t early_count;
     size_t search_slot;
     int64_t cpu_seconds; /* -1: as many as it likes */
-    bool reaped, finished, has_cgroup;
+    bool cgroup_safe;    /* from being changed by it */
+    bool reaped, finished;
     bool drained, searching; /* the holders of its output were asked for; are being looked for */
     bool reported;           /* to log and audit */
     bool ending, killed;     /* TERM was sent; KILL was */

@@ -159,8 +159,8 @@ void job_free(struct job *c)
 
 /* ---- how it ended ----------------------------------------------------------------------- */
 
-/* Nothing more will come of it: recorded, its id kept, its cgroup removed. Its result may have to
- * wait for the client. */
+/* Nothing more will come of it: recorded, its id kept, its cgroup given back. Its result may have
+ * to wait for the client. */
 static void job_over(struct job *c)
 {
     struct monitor *m = c->monitor;
@@ -171,8 +171,9 @@ static void job_over(struct job *c)
     if (!c->start_failed)
         ids_end(m->ids, c->id);
     job_report(c);
-    if (c->has_cgroup) {
-        cgroups_remove(m->cgroups, c->number);
+    if (c->cgroup != 0) {
+        cgroups_give(m->cgroups, c->cgroup, c->cgroup_safe);
+        c->cgroup = 0; /* soon another's */
         const struct timeval soon = {.tv_sec = 1};
         if (!event_pending(m->on_sweep, EV_TIMEOUT, NULL))
             (void)event_add(m->on_sweep, &soon);
@@ -415,7 +416,7 @@ void job_kill(struct job *c)
     struct monitor *m = c->monitor;
     if (c->pid <= 0 || (c->state == JOB_OVER && !c->counted))
         return;
-    if (c->has_cgroup && cgroups_kill(m->cgroups, c->number) == 0)
+    if (c->cgroup != 0 && cgroups_kill(m->cgroups, c->cgroup) == 0)
         return;
     /* The main process last: while it lives its descendants can be found. */
     add_root(m, c->pid, c->reaped);

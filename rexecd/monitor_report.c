@@ -201,7 +201,7 @@ void search_holders(evutil_socket_t fd, short what, void *context)
 static bool found_in_cgroup(const struct job *c, struct holders_search *search)
 {
     pid_t pids[CGROUP_PIDS];
-    size_t n = c->has_cgroup ? cgroups_pids(c->monitor->cgroups, c->number, pids, CGROUP_PIDS) : 0;
+    size_t n = c->cgroup != 0 ? cgroups_pids(c->monitor->cgroups, c->cgroup, pids, CGROUP_PIDS) : 0;
     *search = search_for(c);
     holders_find_among(pids, n, search);
     return search->found.count > 0;

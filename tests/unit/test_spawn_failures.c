@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -77,16 +78,19 @@ static void test_made_in_its_cgroup(void **state)
     char out[4096];
     int status;
     struct spawn_plan *plan = new_plan(NULL, words);
-    plan->cgroup = cgroups_make(cgroups, 5);
+    uint64_t which = 0;
+    char name[64];
+    plan->cgroup = cgroups_take(cgroups, &which);
     assert_true(plan->cgroup >= 0);
+    (void)snprintf(name, sizeof name, "/command-%" PRIu64 "\n", which);
     assert_int_equal(spawn_begin(plan, &s, &f), 0);
     assert_int_equal(wait_for(&s, &f), SPAWN_STARTED);
     spawn_end(&s);
     read_all(s.fds[1], out, sizeof out);
     close_all(&s);
     assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
-    assert_non_null(strstr(out, "/command-5\n"));
-    cgroups_remove(cgroups, 5);
+    assert_non_null(strstr(out, name));
+    cgroups_give(cgroups, which, true);
     cgroups_close(cgroups);
 }
 

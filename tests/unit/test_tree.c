@@ -346,11 +346,26 @@ static void test_holders_of_a_terminal(void **state)
 static void test_no_cgroups(void **state)
 {
     (void)state;
-    assert_int_equal(cgroups_make(NULL, 1), -1);
+    uint64_t which = 1;
+    pid_t pid;
+    assert_int_equal(cgroups_take(NULL, &which), -1);
+    assert_int_equal(which, 0);
     assert_int_equal(cgroups_kill(NULL, 1), -1);
+    assert_int_equal(cgroups_pids(NULL, 1, &pid, 1), 0);
     assert_false(cgroups_sweep(NULL));
-    cgroups_remove(NULL, 1);
+    cgroups_prepare(NULL);
+    cgroups_give(NULL, 1, true);
     cgroups_close(NULL);
+}
+
+static uint64_t take(struct cgroups *c)
+{
+    uint64_t which = 0;
+    int directory = cgroups_take(c, &which);
+    assert_true(directory >= 0);
+    assert_int_not_equal(which, 0);
+    assert_int_equal(close(directory), 0);
+    return which;
 }
 
 /* Who has left its session, its group and its parents is still in its cgroup. */
@@ -360,12 +375,13 @@ static void test_cgroups(void **state)
     struct cgroups *c = cgroups_open();
     if (c == NULL)
         skip();
-    int directory = cgroups_make(c, 7), again = cgroups_make(c, 7), other = cgroups_make(c, 8);
-    assert_true(directory >= 0 && again >= 0 && other >= 0);
+    uint64_t which = 0, other = take(c);
+    int directory = cgroups_take(c, &which);
+    assert_true(directory >= 0);
+    assert_int_not_equal(which, other);
     int procs = openat(directory, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     assert_true(procs >= 0);
     (void)close(directory);
-    (void)close(again);
     pid_t pid = fork();
     if (pid == 0) {
         if (write(procs, "0", 1) != 1)
@@ -383,78 +399,129 @@ static void test_cgroups(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_true(waitpid(-1, NULL, 0) > 0); /* the one between, which comes to us */
     (void)close(procs);
-    assert_int_equal(cgroups_pids(c, 7, pids, 4), 1);
+    assert_int_equal(cgroups_pids(c, which, pids, 4), 1);
     assert_int_equal(pids[0], stray);
-    assert_int_equal(cgroups_pids(c, 7, pids, 0), 0);
-    assert_int_equal(cgroups_pids(c, 8, pids, 4), 0);
-    assert_int_equal(cgroups_pids(c, 9, pids, 4), 0);
-    assert_int_equal(cgroups_pids(NULL, 7, pids, 4), 0);
-    (void)close(other);
-    assert_int_equal(cgroups_kill(c, 8), 0); /* the other one's: nobody is in it */
+    assert_int_equal(cgroups_pids(c, which, pids, 0), 0);
+    assert_int_equal(cgroups_pids(c, other, pids, 4), 0);
+    assert_int_equal(cgroups_pids(c, other + which, pids, 4), 0);
+    assert_int_equal(cgroups_kill(c, other), 0); /* nobody is in it */
     assert_int_equal(kill(stray, 0), 0);
-    cgroups_remove(c, 7);
-    cgroups_remove(c, 8);
+    cgroups_give(c, which, true);
+    cgroups_give(c, other, true);
     assert_true(cgroups_sweep(c)); /* somebody is still in it */
-    assert_int_equal(cgroups_kill(c, 9), -1);
-    if (cgroups_kill(c, 7) < 0)
+    assert_int_equal(cgroups_kill(c, other + which), -1);
+    if (cgroups_kill(c, which) < 0)
         (void)kill(stray, SIGKILL); /* a kernel without cgroup.kill */
     expect_killed(stray);
     for (int i = 0; i < 1000 && cgroups_sweep(c); i++)
         (void)usleep(5000);
     assert_false(cgroups_sweep(c));
-    assert_int_equal(cgroups_kill(c, 7), -1);
+    assert_int_equal(cgroups_kill(c, which), -1);
     cgroups_close(c);
     while (waitpid(-1, NULL, 0) > 0)
         ;
 }
 
-/* The number of a directory that a descriptor leads to, which is closed. */
-static ino_t directory_of(int fd)
-{
-    struct stat directory;
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &directory), 0);
-    assert_int_equal(close(fd), 0);
-    return directory.st_ino;
-}
-
-/* What was prepared is what is made, once; what was prepared for another is not left behind. */
-static void test_cgroups_prepared(void **state)
+/* One that is as it was made is used again; one that may not be, is not there any more. */
+static void test_cgroups_again(void **state)
 {
     (void)state;
     struct cgroups *c = cgroups_open();
     if (c == NULL)
         skip();
-    cgroups_prepare(c, 3);
-    ino_t other = directory_of(cgroups_make(c, 4));
-    ino_t first = directory_of(cgroups_make(c, 3));
-    assert_int_not_equal(first, other);
-    assert_int_equal(directory_of(cgroups_make(c, 3)), first); /* there it is */
-    /* What was prepared may be taken away; somebody tidies up there. */
-    char own[PATH_MAX], gone[PATH_MAX + 32];
-    int fd = cgroups_make(c, 4);
-    (void)snprintf(gone, sizeof gone, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(gone, own, sizeof own - 1);
+    uint64_t first = take(c), second = take(c);
+    assert_int_not_equal(first, second);
+    cgroups_give(c, first, true);
+    assert_int_equal(take(c), first);
+    cgroups_give(c, first, false); /* its command may have changed it */
+    assert_int_equal(cgroups_kill(c, first), -1);
+    uint64_t third = take(c);
+    assert_true(third != first && third != second);
+    assert_int_equal(cgroups_kill(c, third), 0);
+    cgroups_give(c, third, true); /* something was killed in it */
+    assert_int_equal(cgroups_kill(c, third), -1);
+    cgroups_give(c, second, true);
+    cgroups_close(c);
+}
+
+/* Not while somebody is in it, nor frozen. */
+static void test_cgroups_not_again(void **state)
+{
+    (void)state;
+    struct cgroups *c = cgroups_open();
+    if (c == NULL)
+        skip();
+    uint64_t which = 0;
+    int directory = cgroups_take(c, &which);
+    int freeze = openat(directory, "cgroup.freeze", O_WRONLY | O_CLOEXEC);
+    assert_true(freeze >= 0);
+    assert_int_equal(write(freeze, "1", 1), 1);
+    cgroups_give(c, which, true);
+    assert_int_equal(cgroups_kill(c, which), -1);
+    (void)close(freeze);
+    (void)close(directory);
+    cgroups_close(c);
+}
+
+static void directory_path(int directory, char path[static PATH_MAX])
+{
+    char link[32];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t n = readlink(link, path, PATH_MAX - 1);
     assert_true(n > 0);
-    own[n] = '\0';
-    assert_int_equal(close(fd), 0);
-    cgroups_prepare(c, 7);
-    (void)snprintf(gone, sizeof gone, "%.*s/command-7", (int)(strrchr(own, '/') - own), own);
-    assert_int_equal(rmdir(gone), 0);
-    (void)directory_of(cgroups_make(c, 7));
-    cgroups_remove(c, 7);
-    cgroups_prepare(c, 5);
-    cgroups_prepare(c, 5);
-    cgroups_prepare(c, 6);
-    assert_int_equal(cgroups_kill(c, 5), -1); /* it was removed */
-    cgroups_remove(c, 3);
-    cgroups_remove(c, 4);
+    path[n] = '\0';
+}
+
+/* What was prepared is what is taken; it may have gone meanwhile, where somebody tidies up. */
+static void test_cgroups_prepared(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    uint64_t which = 0;
+    struct cgroups *c = cgroups_open();
+    if (c == NULL)
+        skip();
+    cgroups_prepare(c);
+    cgroups_prepare(c); /* is there */
+    int directory = cgroups_take(c, &which);
+    directory_path(directory, path);
+    (void)close(directory);
+    uint64_t other = take(c);
+    assert_int_equal(other, which + 1); /* no third was made */
+    cgroups_give(c, which, true);
+    assert_int_equal(rmdir(path), 0);
+    uint64_t another = take(c);
+    assert_true(another > other);
+    assert_int_equal(cgroups_kill(c, another), 0);
+    cgroups_give(c, another, true);
+    cgroups_give(c, other, true);
     assert_false(cgroups_sweep(c));
     cgroups_close(c);
-    cgroups_prepare(NULL, 1);
-    c = cgroups_open(); /* of the same name: it would find what the one before has left */
-    assert_non_null(c);
-    assert_int_equal(cgroups_kill(c, 6), -1);
+    assert_int_equal(access(path, F_OK), -1);
+    *strrchr(path, '/') = '\0'; /* nothing is left of it all */
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+enum { MANY = 40 }; /* more than are kept */
+
+static void test_many_cgroups(void **state)
+{
+    (void)state;
+    uint64_t all[MANY];
+    struct cgroups *c = cgroups_open();
+    if (c == NULL)
+        skip();
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < MANY; i++) {
+            cgroups_prepare(c);
+            all[i] = take(c);
+            for (size_t j = 0; j < i; j++)
+                assert_int_not_equal(all[j], all[i]);
+        }
+        for (size_t i = 0; i < MANY; i++)
+            cgroups_give(c, all[i], true);
+        assert_false(cgroups_sweep(c));
+    }
     cgroups_close(c);
 }
 
@@ -469,7 +536,8 @@ int main(void)
         TREE_TEST(test_not_self),         TREE_TEST(test_nothing),
         TREE_TEST(test_holders),          TREE_TEST(test_holders_of_a_terminal),
         TREE_TEST(test_no_cgroups),       TREE_TEST(test_cgroups),
-        TREE_TEST(test_cgroups_prepared),
+        TREE_TEST(test_cgroups_again),    TREE_TEST(test_cgroups_not_again),
+        TREE_TEST(test_cgroups_prepared), TREE_TEST(test_many_cgroups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
