@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -192,11 +193,40 @@ void monitor_message(void *context, struct ipc_message *message)
 
 /* ---- life ------------------------------------------------------------------------------- */
 
+/* However many have died, it is one signal. */
 static void on_child(evutil_socket_t fd, short what, void *context)
 {
-    (void)fd;
+    struct signalfd_siginfo one;
     (void)what;
+    ssize_t n = read(fd, &one, sizeof one);
+    (void)n; /* not read: then it comes again */
     children_reap(context);
+}
+
+/* Blocked, and read: a handler would interrupt the loop, and wake it by a pipe, at the end of each
+ * command. Children do not keep the mask. */
+static struct event *watch_children(struct monitor *m)
+{
+    sigset_t child;
+    (void)sigemptyset(&child);
+    (void)sigaddset(&child, SIGCHLD);
+    (void)signal(SIGCHLD, SIG_DFL); /* who ignores it hears of none */
+    if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
+        return NULL;
+    m->child_fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+    return m->child_fd >= 0 ? event_new(m->base, m->child_fd, EV_READ | EV_PERSIST, on_child, m)
+                            : NULL;
+}
+
+static void unwatch_children(const struct monitor *m)
+{
+    sigset_t child;
+    if (m->child_fd < 0)
+        return;
+    (void)close(m->child_fd);
+    (void)sigemptyset(&child);
+    (void)sigaddset(&child, SIGCHLD);
+    (void)sigprocmask(SIG_UNBLOCK, &child, NULL);
 }
 
 static void on_leave(evutil_socket_t fd, short what, void *context)
@@ -234,15 +264,17 @@ static void on_idle(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct monitor *m = context;
-    if (m->state == MONITOR_SERVING)
+    if (m->state == MONITOR_SERVING) {
         cgroups_prepare(m->cgroups);
+        spawn_prepare();
+    }
     if (pool_refill(m))
         event_active(m->on_idle, EV_TIMEOUT, 0);
 }
 
 static bool make_events(struct monitor *m)
 {
-    m->on_child = evsignal_new(m->base, SIGCHLD, on_child, m);
+    m->on_child = watch_children(m);
     m->on_leave = event_new(m->base, -1, 0, on_leave, m);
     m->on_sweep = event_new(m->base, -1, 0, on_sweep, m);
     m->on_kill = event_new(m->base, -1, 0, kill_pending, m);
@@ -263,6 +295,7 @@ struct monitor *monitor_new(struct event_base *base, const struct monitor_parts 
     if (m == NULL)
         return NULL;
     m->base = base;
+    m->child_fd = -1;
     m->config = parts->config;
     TAILQ_INIT(&m->kept);
     randombytes_buf(m->decoy_secret, sizeof m->decoy_secret);
@@ -323,6 +356,7 @@ void monitor_free(struct monitor *m)
             session_free(m, s);
     }
     free_event(m->on_child);
+    unwatch_children(m);
     free_event(m->on_idle);
     free_event(m->on_leave);
     free_event(m->on_sweep);
@@ -334,6 +368,7 @@ void monitor_free(struct monitor *m)
     rx_grants_free(m->grants);
     audit_close(m->audit);
     cgroups_close(m->cgroups);
+    spawn_unprepare();
     if (m->listeners != NULL)
         listen_close(m->listeners);
     ids_free(m->ids);

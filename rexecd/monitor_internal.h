@@ -175,6 +175,7 @@ struct monitor {
     struct ids *ids;
     struct quota *quota; /* commands of each grant */
     struct accounts *accounts;
+    int child_fd; /* SIGCHLD, to be read */
     struct event *on_child, *on_idle, *on_leave, *on_sweep, *on_kill, *on_judge, *on_search;
     struct tree_root *to_kill; /* in the next turn, all at once */
     size_t to_kill_count, to_kill_capacity;

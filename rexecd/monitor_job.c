@@ -484,6 +484,8 @@ void children_reap(struct monitor *m)
         pid_t pid = wait4(-1, &wait_status, WNOHANG, &usage);
         if (pid < 0 && errno == EINTR)
             continue;
+        if (pid < 0 && errno != ECHILD)
+            event_active(m->on_child, EV_READ, 0); /* whoever it is has said so but once */
         if (pid <= 0)
             return;
         struct job *c = find_pid(m, pid);

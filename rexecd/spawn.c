@@ -25,9 +25,11 @@ enum {
     KERNEL_SIGSET = 8, /* bytes */
 };
 
-/* All that the child reads; nothing of it changes before the child has executed. Nothing else of
- * the daemon's memory does it touch. */
+/* All that the child reads; nothing of it changes before the child has executed, but for what the
+ * child says itself. Nothing else of the daemon's memory does it touch. */
 struct spawn_child {
+    int executes; /* nothing is left to do but that; the child's, and read when it is done with us
+                   */
     struct spawn_plan *plan;
     char **candidates; /* files to try, ends with NULL; one block */
     char *stack;
@@ -46,6 +48,17 @@ static bool have_first;
 /* Stacks of children that are over, to be used again. */
 static char *stacks[STACKS_KEPT];
 static size_t stack_count;
+
+/* A pipe with both ends above STATUS_FD, one of which does not block: the daemon's. */
+struct pipe {
+    int ours, theirs;
+    uint64_t inode; /* of an output, which somebody may hold */
+};
+
+/* Pipes of a command to come. */
+enum { SPARE_STDIN, SPARE_STDOUT, SPARE_STDERR, SPARE_STATUS, SPARE_COUNT };
+static struct pipe spare[SPARE_COUNT] = {{-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}};
+static int spare_null = -1;
 
 void spawn_remember_limits(void)
 {
@@ -70,8 +83,9 @@ const char *spawn_step_name(enum spawn_step step)
 
 /*
  * From here to the next line of dashes: runs in the daemon's memory, on a stack of its own, while
- * the daemon runs too. So: system calls by raw_call only, no writes but to this stack, no
- * instrumentation, which would keep its own books in memory that is the daemon's.
+ * the daemon runs too. So: system calls by raw_call only, no writes but to this stack and the one
+ * word that is for it, no instrumentation, which would keep its own books in memory that is the
+ * daemon's.
  */
 #define IN_CHILD static inline __attribute__((always_inline, no_sanitize("address", "undefined")))
 
@@ -97,16 +111,10 @@ IN_CHILD long call3(long number, long a, long b, long c)
     return raw_call(number, a, b, c, 0, 0);
 }
 
-/* Reports where it is; without an error: about to execute. */
-IN_CHILD void child_report(int status, enum spawn_step step, long error)
+IN_CHILD _Noreturn void child_fail(int status, enum spawn_step step, long error)
 {
     const struct spawn_failure report = {.step = (int32_t)step, .error = (int32_t)-error};
     (void)call3(SYS_write, status, P(&report), sizeof report);
-}
-
-IN_CHILD _Noreturn void child_fail(int status, enum spawn_step step, long error)
-{
-    child_report(status, step, error);
     for (;;)
         (void)call1(SYS_exit_group, 127);
 }
@@ -206,11 +214,12 @@ IN_CHILD long child_directory(const struct spawn_plan *plan)
 
 /* As execvp(3): the first that is there counts; that one may not be executed is told only if no
  * other may. */
-IN_CHILD long child_execute(const struct spawn_child *c)
+IN_CHILD long child_execute(struct spawn_child *c)
 {
     const unsigned long none = 0;
     long result = -ENOENT;
-    child_report(STATUS_FD, SPAWN_STEP_EXECUTE, 0);
+    /* By memory: by the pipe it would wake the daemon for nothing. */
+    __atomic_store_n(&c->executes, 1, __ATOMIC_RELEASE);
     (void)raw_call(SYS_rt_sigprocmask, SIG_SETMASK, P(&none), 0, KERNEL_SIGSET, 0);
     for (char **file = c->candidates; *file != NULL; file++) {
         long wrong =
@@ -375,23 +384,6 @@ static int raise_fd(int fd)
     return high;
 }
 
-/* A pipe with both ends above STATUS_FD. */
-static int high_pipe(int *reading, int *writing)
-{
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -1;
-    *reading = raise_fd(fds[0]);
-    *writing = raise_fd(fds[1]);
-    return *reading < 0 || *writing < 0 ? -1 : 0;
-}
-
-/* A new pipe's end has no other flags. */
-static int nonblocking(int fd)
-{
-    return fcntl(fd, F_SETFL, O_NONBLOCK);
-}
-
 static int inode_of(int fd, uint64_t *inode, uint64_t *device)
 {
     struct stat st;
@@ -423,28 +415,84 @@ static int open_terminal(struct spawn *s, struct spawn_child *c)
     return inode_of(pty->slave, &s->output.terminal, &s->output.device);
 }
 
+static bool open_pipe(struct pipe *p, int which)
+{
+    int fds[2];
+    const bool ours_reads = which != SPARE_STDIN;
+    const bool output = which == SPARE_STDOUT || which == SPARE_STDERR;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return false;
+    p->ours = raise_fd(fds[ours_reads ? 0 : 1]);
+    p->theirs = raise_fd(fds[ours_reads ? 1 : 0]);
+    /* A new pipe's end has no other flags. */
+    return p->ours >= 0 && p->theirs >= 0 && fcntl(p->ours, F_SETFL, O_NONBLOCK) == 0 &&
+           (!output || inode_of(p->ours, &p->inode, NULL) == 0);
+}
+
+static void close_pipe(struct pipe *p)
+{
+    close_fd(&p->ours);
+    close_fd(&p->theirs);
+}
+
+void spawn_prepare(void)
+{
+    for (int i = 0; i < SPARE_COUNT; i++)
+        if (spare[i].ours < 0 && !open_pipe(&spare[i], i))
+            close_pipe(&spare[i]);
+    if (spare_null < 0)
+        spare_null = raise_fd(null_open(O_RDONLY));
+}
+
+void spawn_unprepare(void)
+{
+    for (int i = 0; i < SPARE_COUNT; i++)
+        close_pipe(&spare[i]);
+    close_fd(&spare_null);
+}
+
+/* The prepared one, or a new one, for the caller: what of it is open even when it failed. */
+static bool take_pipe(int which, int *ours, int *theirs, uint64_t *inode)
+{
+    struct pipe p = spare[which];
+    bool made = p.ours >= 0 || open_pipe(&p, which);
+    spare[which] = (struct pipe){-1, -1, 0};
+    *ours = p.ours;
+    *theirs = p.theirs;
+    if (inode != NULL)
+        *inode = p.inode;
+    return made;
+}
+
+static int take_null(void)
+{
+    int fd = spare_null >= 0 ? spare_null : raise_fd(null_open(O_RDONLY));
+    spare_null = -1;
+    return fd;
+}
+
 /* Both sides' descriptors. The daemon's ends do not block, the child's do. */
 static int open_pipes(struct spawn *s, struct spawn_child *c)
 {
     if (c->plan->pty != NULL)
         return open_terminal(s, c);
     if (c->plan->no_stdin) {
-        c->fds[0] = raise_fd(null_open(O_RDONLY));
+        c->fds[0] = take_null();
         if (c->fds[0] < 0)
             return -1;
-    } else if (high_pipe(&c->fds[0], &s->fds[0]) < 0 || nonblocking(s->fds[0]) < 0) {
+    } else if (!take_pipe(SPARE_STDIN, &s->fds[0], &c->fds[0], NULL)) {
         return -1;
     }
     for (int i = 1; i < 3; i++)
-        if (high_pipe(&s->fds[i], &c->fds[i]) < 0 || nonblocking(s->fds[i]) < 0 ||
-            inode_of(s->fds[i], &s->output.pipes[i - 1], NULL) < 0)
+        if (!take_pipe(i == 1 ? SPARE_STDOUT : SPARE_STDERR, &s->fds[i], &c->fds[i],
+                       &s->output.pipes[i - 1]))
             return -1;
     return 0;
 }
 
 static int open_status(struct spawn *s, struct spawn_child *c)
 {
-    return high_pipe(&s->status, &c->status) < 0 || nonblocking(s->status) < 0 ? -1 : 0;
+    return take_pipe(SPARE_STATUS, &s->status, &c->status, NULL) ? 0 : -1;
 }
 
 /* What the daemon ignores, and was started with: by the first command that does not change any
@@ -568,11 +616,12 @@ enum spawn_answer spawn_check(struct spawn *spawn, struct spawn_failure *failure
             continue;
         if (n < 0 && errno == EAGAIN)
             return SPAWN_PENDING;
-        if (c->report.step == SPAWN_STEP_EXECUTE && c->report.error == 0)
-            return SPAWN_STARTED;
         *failure = c->report;
-        if (failure->error == 0)
-            failure->error = ECANCELED; /* killed on its way */
+        if (failure->error != 0)
+            return SPAWN_FAILED;
+        if (__atomic_load_n(&c->executes, __ATOMIC_ACQUIRE) != 0)
+            return SPAWN_STARTED;
+        failure->error = ECANCELED; /* killed on its way */
         return SPAWN_FAILED;
     }
 }

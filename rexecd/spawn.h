@@ -78,6 +78,13 @@ struct spawn_failure {
  * the daemon changes its own. */
 void spawn_remember_limits(void);
 
+/* Makes what the next command will need, unless it is there: its pipes. For when there is nothing
+ * else to do; spawn_begin takes it, or makes its own. */
+void spawn_prepare(void);
+
+/* Closes what was prepared. */
+void spawn_unprepare(void);
+
 /*
  * Starts the plan, which it takes over. 0; -1 with *failure: then there is no process, and the plan
  * is freed all the same. On success the descriptors are the caller's, and spawn_end must follow.

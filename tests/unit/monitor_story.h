@@ -15,7 +15,7 @@
 /* Given by the includer: the monitor's turn begins, or is over. */
 static void story_arm(bool on);
 
-enum { STORY_MS = 10000 };
+enum { STORY_MS = 60000 }; /* a machine may have much else to do */
 
 /* How far it came. */
 enum fate {

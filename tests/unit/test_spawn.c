@@ -261,6 +261,47 @@ static void test_stdin(void **state)
     assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
 }
 
+/* What was made ahead is used, is as good as what is made then, and nothing of it stays. */
+static void test_prepared(void **state)
+{
+    (void)state;
+    char got[8192], expected[8192];
+    const char *const words[] = {self, "--report", NULL};
+    struct user who;
+    struct spawn s;
+    struct spawn_failure f;
+    int status;
+    assert_int_equal(user_by_id(geteuid(), &who), USER_FOUND);
+    size_t before = open_fds();
+    spawn_prepare();
+    size_t prepared = open_fds();
+    assert_int_equal(prepared, before + 9); /* four pipes, and /dev/null */
+    spawn_prepare();
+    assert_int_equal(open_fds(), prepared);
+    assert_int_equal(spawn_begin(new_plan(NULL, words), &s, &f), 0);
+    assert_int_equal(open_fds(), before + 5); /* ours of three of them, and stdin's */
+    assert_int_equal(wait_for(&s, &f), SPAWN_STARTED);
+    spawn_end(&s);
+    for (int i = 1; i < 3; i++) {
+        struct stat st;
+        assert_int_equal(fstat(s.fds[i], &st), 0);
+        assert_int_equal(s.output.pipes[i - 1], st.st_ino);
+        assert_true((fcntl(s.fds[i], F_GETFL) & O_NONBLOCK) != 0);
+        assert_true((fcntl(s.fds[i], F_GETFD) & FD_CLOEXEC) != 0);
+    }
+    read_all(s.fds[1], got, sizeof got);
+    close_all(&s);
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    expected_report(&who, &first_files, &first_core, expected, sizeof expected);
+    expect_report(&who, got, expected);
+    test_stdin(state); /* takes the one of stdin */
+    assert_int_equal(open_fds(), before);
+    spawn_prepare();
+    spawn_unprepare();
+    assert_int_equal(open_fds(), before);
+    user_free(&who);
+}
+
 int main(int argc, char *argv[], char *environment[])
 {
     if (argc > 1 && strcmp(argv[1], "--report") == 0)
@@ -275,6 +316,7 @@ int main(int argc, char *argv[], char *environment[])
         cmocka_unit_test(test_hygiene),
         cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_stdin),
+        cmocka_unit_test(test_prepared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
