@@ -186,6 +186,7 @@ static void loop(struct net *net)
         if (event_base_loop(net->base, flags) < 0)
             stop(net, 1);
         connections_flush(net);
+        commands_tell(net);
         connections_sweep(net);
     }
     connections_flush(net);
@@ -217,6 +218,7 @@ static bool prepare(struct net *net, int ipc_fd)
     TAILQ_INIT(&net->soon);
     TAILQ_INIT(&net->gone);
     TAILQ_INIT(&net->held);
+    TAILQ_INIT(&net->untold);
     LIST_INIT(&net->parked);
     for (size_t i = 0; i < BUCKETS; i++) {
         LIST_INIT(&net->by_id[i]);

@@ -9,6 +9,7 @@
 #include "rexecd/net_internal.h"
 
 enum {
+    READ_LITTLE = 4 * 1024, /* what is asked for until a command has once had more to say */
     READ_WANT = 64 * 1024,  /* a pipe's usual capacity */
     REST_MAX = 1024 * 1024, /* a pipe's greatest, for who may not ask for more */
 };
@@ -77,11 +78,8 @@ static void say(struct net *net, enum ipc_type type, const struct command *k)
     net_tell(net, type, 0, &which);
 }
 
-/* Nothing more goes through its pipes. */
-static void finished(struct command *k)
+static void tell_finished(struct command *k)
 {
-    if (k->finished)
-        return;
     const struct rx_out *out = rx_channel_out(k->channel, RX_WHICH_STDOUT);
     const struct rx_out *err = rx_channel_out(k->channel, RX_WHICH_STDERR);
     const struct ipc_finished said = {
@@ -90,7 +88,25 @@ static void finished(struct command *k)
                   rx_out_end(err)},
         .kept = rx_out_end(out) - out->acked + rx_out_end(err) - err->acked,
     };
-    k->finished = true;
+    TAILQ_REMOVE(&k->net->untold, k, of_untold);
+    k->untold = false;
+    net_tell(k->net, IPC_FINISHED, 0, &said);
+}
+
+void commands_tell(struct net *net)
+{
+    struct command *k;
+    while ((k = TAILQ_FIRST(&net->untold)) != NULL)
+        tell_finished(k);
+}
+
+/* Nothing more goes through its pipes. The monitor has time: the client is told first. */
+static void finished(struct command *k)
+{
+    if (k->finished)
+        return;
+    k->finished = k->untold = true;
+    TAILQ_INSERT_TAIL(&k->net->untold, k, of_untold);
     for (enum rx_which w = 0; w < RX_WHICH_COUNT; w++)
         command_close_pipe(k, w);
     if (k->drain != NULL)
@@ -98,12 +114,13 @@ static void finished(struct command *k)
     k->drain = NULL;
     free(k->exit_header);
     k->exit_header = NULL;
-    net_tell(k->net, IPC_FINISHED, 0, &said);
 }
 
 void command_free(struct net *net, struct command *k)
 {
     finished(k);
+    if (k->untold)
+        tell_finished(k);
     say(net, IPC_GONE, k);
     rx_channel_set_user(k->channel, NULL);
     if (k->connection == NULL)
@@ -115,6 +132,8 @@ void command_free(struct net *net, struct command *k)
 
 static void park(struct net *net, struct command *k)
 {
+    if (k->untold)
+        tell_finished(k); /* before anything that follows from its connection's end */
     LIST_REMOVE(k, of_connection);
     LIST_INSERT_HEAD(&net->parked, k, of_connection);
     k->connection = NULL;
@@ -331,7 +350,9 @@ static void read_pipe(struct command *k, enum rx_which which)
         pause_output(k, which);
         return;
     }
-    size_t want = most < READ_WANT ? most : READ_WANT;
+    size_t want = k->talks[which] ? READ_WANT : READ_LITTLE;
+    if (want > most)
+        want = most;
     size_t space = rx_engine_write_room(k->channel, which, want, &room);
     if (space > most)
         space = most;
@@ -345,6 +366,7 @@ static void read_pipe(struct command *k, enum rx_which which)
     if (n < 0 && (errno == EINTR || (errno == EAGAIN && !k->closing)))
         return;
     if (n > 0) {
+        k->talks[which] |= (size_t)n == space;
         rx_engine_written(command_engine(k), k->channel, which, (size_t)n);
         if (c != NULL)
             c->kept += (size_t)n;

@@ -9,7 +9,9 @@
 
 enum {
     WRITES_A_TURN = 4, /* then the others have theirs */
-    SOON_US = 2000,    /* a shell that has nothing to do is done by then */
+    /* A shell that has nothing to do is done by then, and it is more than the loop's clock errs,
+     * which goes in steps of up to 4 ms. */
+    SOON_US = 8000,
 };
 
 void connection_dirty(struct net *net, struct connection *c)

@@ -90,9 +90,10 @@ TAILQ_HEAD(connections, connection);
 struct command {
     LIST_ENTRY(command) of_connection; /* or in net.parked */
     LIST_ENTRY(command) by_number;
-    struct connection *connection; /* NULL: it waits for its client to come back */
-    struct rx_channel *channel;    /* the connection's engine's, or while it waits its own */
-    uint64_t number;               /* the monitor's */
+    TAILQ_ENTRY(command) of_untold; /* if `untold` is set */
+    struct connection *connection;  /* NULL: it waits for its client to come back */
+    struct rx_channel *channel;     /* the connection's engine's, or while it waits its own */
+    uint64_t number;                /* the monitor's */
     uint64_t output_limit;
     uint8_t *exit_header; /* from ENDED; NULL: it still runs */
     size_t exit_len;
@@ -101,8 +102,10 @@ struct command {
     int fds[RX_WHICH_COUNT]; /* -1: closed */
     uint32_t drain_ms;
     bool paused[RX_WHICH_COUNT]; /* output not read: no room, or the client does not read */
+    bool talks[RX_WHICH_COUNT];  /* output has once been more than little */
     bool over_limit;             /* the monitor was told */
-    bool finished;               /* EXIT is in the channel; the monitor was told */
+    bool finished;               /* EXIT is in the channel */
+    bool untold;                 /* the monitor is to hear of it at the end of this turn */
     bool drain_later;            /* the client does not read: the grace begins when it does */
     bool terminal;               /* its stdin and stdout are a terminal's master */
     bool in_line;                /* what went into the terminal last did not end a line */
@@ -126,6 +129,7 @@ struct net {
     LIST_HEAD(, connection) by_id[BUCKETS];
     LIST_HEAD(, command) by_number[BUCKETS];
     LIST_HEAD(, command) parked;
+    TAILQ_HEAD(, command) untold;
     size_t unproven_count, connection_count;
     uint32_t last_id;
     size_t fds_used;        /* by connections and pipes */
@@ -216,6 +220,8 @@ void command_resume(struct net *net, struct connection *c, const struct ipc_mess
 struct command *command_find(struct net *net, uint64_t number);
 /* ENDED, EXIT_NOW: the tail is EXIT's header. */
 void command_ended(struct net *net, struct command *k, const struct ipc_message *m, bool now);
+/* Once a turn, behind what goes to clients: which commands have finished. */
+void commands_tell(struct net *net);
 /* The client acknowledged, or its socket has room again. */
 void command_resume_output(struct command *k);
 /* Some of what was kept for the client is not any more: who was not read for it is. */
