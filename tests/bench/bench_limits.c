@@ -2,6 +2,12 @@
  * What no remote command can be faster than, measured as the others are:
  *   bench_limits spawn N J WORD...
  *       runs a command N times, J at once, its output taken: seconds
+ *   bench_limits chain N WORD...
+ *       the same one after another, for a client over loopback TCP: a process that passes bytes on,
+ *       and another that runs the command at a byte and answers with one: seconds
+ *   bench_limits serve WORD...
+ *       those two processes for clients that connect (bench_ask), one after another, until stdin
+ *       ends; says its port
  *   bench_limits aead SUITE BYTES [libcrypto]
  *       a pipe, sealed records over loopback TCP, opened, a pipe: seconds; libcrypto: sealed by
  *       that in place of libsodium
@@ -106,22 +112,37 @@ static void spawn_many(long n, long at_once, char **words)
 
 /* ---- TCP on loopback -------------------------------------------------------------------- */
 
-static void tcp_pair(int ends[2])
+static int listen_somewhere(uint16_t *port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof at;
-    int on = 1;
     int listener = socket(AF_INET, SOCK_STREAM, 0);
-    must(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 1) == 0 &&
+    must(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 16) == 0 &&
              getsockname(listener, (struct sockaddr *)&at, &len) == 0,
          "listen");
+    *port = ntohs(at.sin_port);
+    return listener;
+}
+
+static int accept_from(int listener)
+{
+    int on = 1, fd = accept(listener, NULL, NULL);
+    must(fd >= 0, "accept");
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void tcp_pair(int ends[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    uint16_t port = 0;
+    int on = 1, listener = listen_somewhere(&port);
+    at.sin_port = htons(port);
     ends[0] = socket(AF_INET, SOCK_STREAM, 0);
     must(connect(ends[0], (struct sockaddr *)&at, sizeof at) == 0, "connect");
-    ends[1] = accept(listener, NULL, NULL);
-    must(ends[1] >= 0, "accept");
+    (void)setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ends[1] = accept_from(listener);
     (void)close(listener);
-    for (int i = 0; i < 2; i++)
-        (void)setsockopt(ends[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 static void write_all(int fd, const uint8_t *bytes, size_t n)
@@ -280,27 +301,54 @@ static _Noreturn void relay(int tcp, int from, int to)
     }
 }
 
-/* A server that runs cat. */
-static void serve_cat(const int tcp[2])
+static _Noreturn void cat(char **words)
+{
+    (void)words;
+    (void)execlp("cat", "cat", (char *)NULL);
+    _exit(1);
+}
+
+/* Runs the command for each byte. */
+static _Noreturn void run_at_bytes(char **words)
+{
+    uint8_t byte;
+    while (read(STDIN_FILENO, &byte, 1) == 1) {
+        struct job job = start(words);
+        finish(&job);
+        write_all(STDOUT_FILENO, &byte, 1);
+    }
+    _exit(0);
+}
+
+/* A process between two pipes: *to it, *from it. */
+static void begin_between(void (*what)(char **), char **words, int *to, int *from)
 {
     int in[2], out[2];
     must(pipe(in) == 0 && pipe(out) == 0, "pipe");
     if (fork() == 0) {
-        (void)dup2(in[0], 0);
-        (void)dup2(out[1], 1);
+        (void)dup2(in[0], STDIN_FILENO);
+        (void)dup2(out[1], STDOUT_FILENO);
         for (int fd = 3; fd < 16; fd++)
             (void)close(fd);
-        (void)execlp("cat", "cat", (char *)NULL);
-        _exit(1);
+        what(words);
     }
     (void)close(in[0]);
     (void)close(out[1]);
+    *to = in[1];
+    *from = out[0];
+}
+
+/* A server in two processes: one passes bytes on, the other does what they are for. */
+static void serve(const int tcp[2], void (*what)(char **), char **words)
+{
+    int to, from;
+    begin_between(what, words, &to, &from);
     if (fork() == 0) {
         (void)close(tcp[0]);
-        relay(tcp[1], out[0], in[1]);
+        relay(tcp[1], from, to);
     }
-    (void)close(in[1]);
-    (void)close(out[0]);
+    (void)close(to);
+    (void)close(from);
     (void)close(tcp[1]);
 }
 
@@ -312,7 +360,7 @@ static void one_byte(long n, bool client)
     uint8_t byte = 'x';
     must(times != NULL, "calloc");
     tcp_pair(tcp);
-    serve_cat(tcp);
+    serve(tcp, cat, NULL);
     int to = tcp[0], from = tcp[0];
     if (client) {
         must(pipe(in) == 0 && pipe(out) == 0, "pipe");
@@ -338,6 +386,42 @@ static void one_byte(long n, bool client)
     exit(0); /* the others end with their pipes */
 }
 
+static void chain(long n, char **words)
+{
+    int tcp[2];
+    uint8_t byte = 'x';
+    tcp_pair(tcp);
+    serve(tcp, run_at_bytes, words);
+    double begin = now();
+    for (long i = 0; i < n; i++) {
+        write_all(tcp[0], &byte, 1);
+        must(read_all(tcp[0], &byte, 1), "read");
+    }
+    (void)printf("%.9f\n", now() - begin);
+}
+
+/* Each client has one byte to say, and gets one when the command has ended. */
+static void serve_clients(char **words)
+{
+    int to, from;
+    uint16_t port = 0;
+    begin_between(run_at_bytes, words, &to, &from);
+    struct pollfd ends[2] = {{.fd = listen_somewhere(&port), .events = POLLIN},
+                             {.fd = STDIN_FILENO, .events = POLLIN}};
+    (void)printf("%u\n", (unsigned)port);
+    (void)fflush(stdout);
+    while (poll(ends, 2, -1) > 0 && ends[1].revents == 0) {
+        uint8_t byte;
+        int client = accept_from(ends[0].fd);
+        if (read_all(client, &byte, 1)) {
+            write_all(to, &byte, 1);
+            must(read_all(from, &byte, 1), "read");
+            write_all(client, &byte, 1);
+        }
+        (void)close(client);
+    }
+}
+
 static long number(const char *text)
 {
     return strtol(text, NULL, 10);
@@ -347,6 +431,10 @@ int main(int argc, char **argv)
 {
     if (argc > 4 && strcmp(argv[1], "spawn") == 0 && number(argv[3]) <= JOBS_MAX)
         spawn_many(number(argv[2]), number(argv[3]), argv + 4);
+    else if (argc > 3 && strcmp(argv[1], "chain") == 0)
+        chain(number(argv[2]), argv + 3);
+    else if (argc > 2 && strcmp(argv[1], "serve") == 0)
+        serve_clients(argv + 2);
     else if (argc >= 4 && strcmp(argv[1], "aead") == 0)
         aead_loop(argv[2], strtoull(argv[3], NULL, 10), argc > 4);
     else if ((argc == 3 || argc == 4) && strcmp(argv[1], "byte") == 0)

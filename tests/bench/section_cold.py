@@ -1,11 +1,14 @@
 """Cold: one `true`, the client as a whole process, nothing kept warm."""
 
+import contextlib
 import statistics
+import subprocess
 
-from tools import Unavailable, timed
+from tools import Unavailable, timed, words
 
 TITLE = "cold: `HOST true`, the client as a whole process"
 LIMIT = "a small C program + sh -c true, locally"
+BARE = "limit of two processes: a small C program that asks for it, in the clear"
 MASTER = "OpenSSH over a ready ControlMaster"
 
 
@@ -28,6 +31,18 @@ def contenders(site, ready, figure):
     return found
 
 
+@contextlib.contextmanager
+def bare_server(programs):
+    """The port at which bytes are passed on to a process that runs the command for each."""
+    with subprocess.Popen(words(programs.limits, "serve", "sh", "-c", "true"), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.stdin.close()
+            server.wait()
+
+
 def measure(bench):
     site, programs = bench.site, bench.site.programs
     figure = bench.book.figure("cold", "cold `HOST true`", "ms", limit=LIMIT)
@@ -45,7 +60,9 @@ def measure(bench):
 
     def all_of(ready):
         found = {name: one(name, *what) for name, what in contenders(site, ready, figure).items()}
-        bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
+        with bare_server(programs) as port:
+            found[BARE] = one(BARE, 20, [programs.ask, port])
+            bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
 
     try:
         with site.openssh.master() as ready:

@@ -10,6 +10,7 @@ from tools import HANG, Unavailable, run
 TITLE = "commands on one connection: one after another, 4 and 16 at once"
 LOCAL = "local spawn and capture"
 MASTER = "OpenSSH over a ready ControlMaster"
+CHAIN = "limit of two processes: bytes over TCP, passed on, local spawn"
 COURSE = "course server (a connection each)"
 
 
@@ -26,6 +27,10 @@ def batch_rate(site, count, jobs):
 
 def spawn_rate(site, count, jobs, command):
     return count / float(run([site.programs.limits, "spawn", count, jobs, *command]))
+
+
+def chain_rate(site, count, command):
+    return count / float(run([site.programs.limits, "chain", count, *command]))
 
 
 def course_rate(site, count, jobs):
@@ -49,7 +54,8 @@ def latency(bench, ready):
 
     found = {"rexec": lambda: figure.add("rexec", 1e3 / batch_rate(site, count, 1)),
              "rexec, from the library": library,
-             LOCAL: lambda: figure.add(LOCAL, 1e3 / spawn_rate(site, count, 1, ["sh", "-c", "true"]))}
+             LOCAL: lambda: figure.add(LOCAL, 1e3 / spawn_rate(site, count, 1, ["sh", "-c", "true"])),
+             CHAIN: lambda: figure.add(CHAIN, 1e3 / chain_rate(site, count, ["sh", "-c", "true"]))}
     peers(site, ready, figure, found, count, 1, lambda rate: 1e3 / rate)
     bench.book.rounds(bench.rounds(15, 2), found, [figure])
 
