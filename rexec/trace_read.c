@@ -66,6 +66,13 @@ static int read_call(struct trace_way *way, const json_t *line, const char *name
     return GOOD;
 }
 
+/* The names of records are words of the protocol, or ? for what is none. */
+static bool is_name(const char *s)
+{
+    static const char of[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_?";
+    return s[0] != '\0' && s[strspn(s, of)] == '\0';
+}
+
 static int read_record(struct trace_way *way, const json_t *line)
 {
     struct trace_record *list = grow(way->records, way->record_count, sizeof *list);
@@ -75,9 +82,9 @@ static int read_record(struct trace_way *way, const json_t *line)
     way->records = list;
     struct trace_record *r = &list[way->record_count];
     uint64_t expected = way->record_count > 0 ? r[-1].at + r[-1].n : 0;
-    if (!text(line, "record", r->name, sizeof r->name) || !natural(line, "at", &r->at) ||
-        !natural(line, "bytes", &r->n) || r->at != expected || r->n == 0 ||
-        r->n > INT64_MAX - r->at)
+    if (!text(line, "record", r->name, sizeof r->name) || !is_name(r->name) ||
+        !natural(line, "at", &r->at) || !natural(line, "bytes", &r->n) || r->at != expected ||
+        r->n == 0 || r->n > INT64_MAX - r->at)
         return WRONG;
     r->message = natural(line, "stream", &stream) && stream <= UINT32_MAX &&
                  natural(line, "header", &r->header) && natural(line, "body", &r->body);

@@ -101,6 +101,8 @@ struct trace_writer *trace_open(const char *path, const char *host, struct rx_fa
         free(w);
         return NULL;
     }
+    /* Each line at once: what becomes of the client must not take what it did with it. */
+    (void)setvbuf(w->file, NULL, _IOLBF, 0);
     w->tap = (struct rx_tap){on_opened, on_moved, on_record, w};
     (void)clock_gettime(CLOCK_MONOTONIC, &w->begin);
     char start[48];

@@ -188,6 +188,25 @@ class Trace(LabTest):
             ElementTree.parse(svg)
             ElementTree.fromstring(html.read_text().split("\n", 1)[1])
 
+    def test_a_client_that_is_killed_leaves_what_it_did(self):
+        options = ("--trace", self.file)
+        with self.lab.popen("echo up; exec sleep 600", options=options, stdout=subprocess.PIPE) as process:
+            self.assertEqual(process.stdout.readline(), b"up\n")
+            process.kill()
+        lines = [json.loads(line) for line in self.file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        self.assertIn("STARTED", [line.get("record") for line in lines])
+        self.assertIn("STARTED #1", trace(self.file).stdout.decode())
+
+    def test_names_that_are_none(self):
+        start = '{"trace":1,"side":"client","host":"x","start":"y"}\n{"connection":1,"ns":1,"address":"z"}\n'
+        record = {"record": "M1", "dir": "out", "at": 0, "bytes": 88}
+        for name, status in (("M1", 0), ("?", 0), ("NEW_2", 0), ('a"b', 255), ("a\\", 255), ("\x1b[31m", 255), ("", 255)):
+            self.file.write_text(start + json.dumps({**record, "record": name}) + '\n{"write":88,"at":0,"ns":5}\n')
+            run = trace("--json", self.file)
+            self.assertEqual(run.returncode, status, name)
+            for line in run.stdout.splitlines():
+                self.assertEqual(json.loads(line)["records"][0]["name"], name)
+
     def test_failures(self):
         for words in ([], ["a", "b"], [self.lab.dir / "none"], [self.lab.key], ["/proc/self/mem"]):
             run = trace(*words)
