@@ -105,6 +105,11 @@ static bool to_terminal(const struct draw_picture *p, const struct draw_taste *t
     return done;
 }
 
+static bool is_stdout(const char *path)
+{
+    return path != NULL && strcmp(path, "-") == 0;
+}
+
 static bool to_file(const struct draw_picture *p, const char *path,
                     bool (*draw)(const struct draw_picture *p, struct buffer *out))
 {
@@ -115,6 +120,11 @@ static bool to_file(const struct draw_picture *p, const char *path,
     if (!done) {
         buffer_clear(&text);
         return out_of_memory();
+    }
+    if (is_stdout(path)) {
+        done = print_all(text.bytes, text.n);
+        buffer_clear(&text);
+        return done;
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
     done = fd >= 0 && write_all(fd, text.bytes, text.n);
@@ -134,6 +144,7 @@ bool draw_show(const struct draw_picture *p, const struct draw_taste *taste,
 {
     if (p->failed)
         return out_of_memory();
-    return (o->json || to_terminal(p, taste)) && to_file(p, o->svg, draw_svg) &&
+    bool instead = o->json || is_stdout(o->svg) || is_stdout(o->html);
+    return (instead || to_terminal(p, taste)) && to_file(p, o->svg, draw_svg) &&
            to_file(p, o->html, draw_html);
 }

@@ -240,8 +240,15 @@ static bool print_answers(const struct page *page)
     width = width < most ? width : most;
     size_t other = page->style->width > width + 9 ? page->style->width - width - 9 : 8;
     size_t blank = mark_width(page->style, DRAW_RIGHT);
-    bool done = draw_print(page->out, "  %*s%s%*s  %s\n", (int)blank, "", panel->sent_head,
-                           (int)(width - draw_width(panel->sent_head)), "", panel->got_head);
+    const char *head = panel->got_head;
+    size_t n = draw_line_length(head, other);
+    bool done = draw_print(page->out, "  %*s%s%*s  %.*s\n", (int)blank, "", panel->sent_head,
+                           (int)(width - draw_width(panel->sent_head)), "", (int)n, head);
+    for (head += n; done && *head != '\0'; head += n) {
+        head += *head == ' ';
+        n = draw_line_length(head, other);
+        done = draw_print(page->out, "%*s%.*s\n", (int)(blank + width + 4), "", (int)n, head);
+    }
     for (size_t i = 0; i < panel->answer_count && done; i++) {
         const struct draw_answer *a = &panel->answers[i];
         char sent[DRAW_LABEL_MAX], got[DRAW_LABEL_MAX];

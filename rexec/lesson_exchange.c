@@ -92,6 +92,10 @@ static bool open_stream(struct course *c)
         errno = ECONNREFUSED; /* somebody else was quicker */
         good = false;
     }
+    int made = 0;
+    socklen_t made_len = sizeof made;
+    good = good && getsockopt(c->from, SOL_SOCKET, SO_SNDBUF, &made, &made_len) == 0;
+    c->x->made_buffer = made > 0 ? (size_t)made : 0;
     if (listener >= 0)
         (void)close(listener);
     return good && set(c->from, IPPROTO_TCP, TCP_NODELAY, c->x->no_delay);

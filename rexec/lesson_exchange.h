@@ -38,6 +38,7 @@ struct exchange {
     unsigned send_gap_ms, first_receive_ms, receive_gap_ms;
     size_t buffer;      /* the receiver's, for recv() */
     size_t send_buffer; /* SO_SNDBUF; 0: the system's */
+    size_t made_buffer; /* what the kernel made of it */
     const struct exchange_piece *pieces;
     size_t piece_count;
 

@@ -6,7 +6,11 @@
 
 #include "rexec/draw_print.h"
 
-enum { HEX_MAX = 1024, NS_PER_MS = 1000000 };
+enum {
+    HEX_MAX = 1024,
+    NS_PER_MS = 1000000,
+    SHOWN_MAX = 100, /* calls of each kind, and answers: a small buffer makes a great many */
+};
 
 /* ---- --json ----------------------------------------------------------------------------- */
 
@@ -32,6 +36,14 @@ static void write_event(struct lesson *l, const struct scene *s, const char *wha
 
 /* ---- boxes ------------------------------------------------------------------------------ */
 
+static void say_shown(struct lesson *l, const char *call, size_t count)
+{
+    if (count > SHOWN_MAX)
+        draw_say(&l->picture, false, DRAW_PLAIN,
+                 T("Of %zu calls of %s, the first %d are shown.", "共 %zu 次 %s，只画出前 %d 次。"),
+                 count, call, (int)SHOWN_MAX);
+}
+
 static void draw_calls(struct lesson *l, struct scene *s)
 {
     const struct exchange *x = &s->exchange;
@@ -40,6 +52,8 @@ static void draw_calls(struct lesson *l, struct scene *s)
     for (size_t i = 0; i < x->sends.count; i++) {
         const struct exchange_call *c = &x->sends.list[i];
         write_event(l, s, "send", c, NULL);
+        if (i >= SHOWN_MAX)
+            continue;
         if (c->n == 0)
             draw_box(p, row, DRAW_SEND, c->at, c->at, "0");
         else
@@ -50,12 +64,16 @@ static void draw_calls(struct lesson *l, struct scene *s)
     for (size_t i = 0; i < x->receives.count; i++) {
         const struct exchange_call *c = &x->receives.list[i];
         write_event(l, s, "recv", c, bytes);
+        bytes = bytes != NULL ? bytes + c->n : NULL;
+        if (i >= SHOWN_MAX)
+            continue;
         draw_box(p, row, DRAW_RECEIVE, c->at, c->at + c->n, "%zu +%" PRId64 "ms", c->n,
                  c->ns / NS_PER_MS);
         if (c->whole > c->n)
             draw_box(p, row, DRAW_LOST, c->at + c->n, c->at + c->whole, "%s", T("lost", "丢失"));
-        bytes = bytes != NULL ? bytes + c->n : NULL;
     }
+    say_shown(l, "send()", x->sends.count);
+    say_shown(l, "recv()", x->receives.count);
 }
 
 /* What was meant, in its own row: where that does not follow from the sends. */
@@ -101,7 +119,8 @@ static void answer(struct lesson *l, struct scene *s, uint64_t at, const void *b
     else
         (void)snprintf(sent, sizeof sent, "%s", T("(nothing)", "(无)"));
     answer_text(l, bytes, n, got);
-    draw_answer(&l->picture, sent, got, right);
+    if (s->got < SHOWN_MAX)
+        draw_answer(&l->picture, sent, got, right);
     struct exchange_call call = {.at = at, .n = n, .whole = n};
     write_event(l, s, right ? "right" : "wrong", &call, bytes);
     s->right += right;

@@ -94,13 +94,14 @@ static bool split(struct lesson *l)
     s.exchange.buffer = or_else(l->o->lesson.buffer, LARGE_BUFFER);
     s.exchange.send_buffer = or_else(l->o->lesson.send_buffer, SEND_BUFFER);
     draw_panel(&l->picture, T("One large send, many receives", "一次大发送，多次接收"));
-    draw_say(&l->picture, true, DRAW_PLAIN,
-             T("One message of %zu bytes. send() takes what there is room for (SO_SNDBUF %zu), and "
-               "says how much that was; recv() gives what has come, at most %zu bytes.",
-               "一条 %zu 字节的消息。send() 只拿走缓冲区放得下的（SO_SNDBUF "
-               "%zu），并返回拿走了多少；recv() 给出已经到达的字节，最多 %zu 字节。"),
-             n, s.exchange.send_buffer, s.exchange.buffer);
     bool done = play(l, &s);
+    draw_say(&l->picture, true, DRAW_PLAIN,
+             T("One message of %zu bytes. send() takes what there is room for (SO_SNDBUF was set "
+               "to %zu; Linux made it %zu), and says how much that was; recv() gives what has "
+               "come, at most %zu bytes.",
+               "一条 %zu 字节的消息。send() 只拿走缓冲区放得下的（SO_SNDBUF 设为 %zu，Linux "
+               "实际给了 %zu），并返回拿走了多少；recv() 给出已经到达的字节，最多 %zu 字节。"),
+             n, s.exchange.send_buffer, s.exchange.made_buffer, s.exchange.buffer);
     scene_clear(&s);
     free(large);
     return done;

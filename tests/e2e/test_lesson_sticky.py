@@ -189,12 +189,23 @@ class Terminal(unittest.TestCase):
         self.assertGreater(edges, 100)
 
     def test_english(self):
-        text = lesson("--delay", "10", "--columns", "80").decode()
-        self.assertTrue(text.startswith("Sticky packets\n"))
-        self.boxes(text, 80)
+        for width in (40, 80):
+            text = lesson("--delay", "10", "--columns", str(width)).decode()
+            self.assertTrue(text.startswith("Sticky packets\n"))
+            self.boxes(text, width)
+        # A head that is too long for the table goes on below.
+        self.assertRegex(lesson("--delay", "10", "--columns", "40").decode(), r"\n {4}sent +the naive\n +receiver\n")
+
+    def test_a_small_buffer_is_no_endless_picture(self):
+        events = scenes("--delay", "1", "--size", "20000", "--buffer", "1")
+        self.assertEqual(len(events["split"]["recv"]), 20000)
+        text = lesson("--delay", "1", "--size", "20000", "--buffer", "1", "--columns", "80").decode()
+        self.assertLess(len(text.splitlines()), 2000)
+        self.assertIn("Of 20000 calls of recv(), the first 100 are shown.", text)
+        self.assertIn("recv() calls: 20000. The receiver has 20000,", text)
 
     def test_chinese(self):
-        for width in (60, 80, 133):
+        for width in (40, 60, 80, 133):
             text = lesson("--delay", "10", "--columns", str(width), LC_ALL="zh_CN.UTF-8").decode("utf-8")
             self.assertTrue(text.startswith("粘包\n"))
             self.boxes(text, width)
@@ -219,6 +230,17 @@ class Terminal(unittest.TestCase):
 
 
 class Pictures(unittest.TestCase):
+    def test_to_standard_output(self):
+        with tempfile.TemporaryDirectory() as directory:
+            before = os.getcwd()
+            os.chdir(directory)
+            self.addCleanup(os.chdir, before)
+            self.assertEqual(ElementTree.fromstring(lesson("--delay", "10", "--svg", "-")).tag, SVG + "svg")
+            page = lesson("--delay", "10", "--html", "-").decode()
+            self.assertTrue(page.startswith("<!DOCTYPE html>\n"))
+            ElementTree.fromstring(page.split("\n", 1)[1])
+            self.assertEqual(os.listdir(), [])
+
     def test_files(self):
         for language in ("en", "zh"):
             with self.subTest(language), tempfile.TemporaryDirectory() as directory:
