@@ -146,4 +146,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:                         # nobody listens, or the connection was reset
+        sys.exit(f"client: {error}")

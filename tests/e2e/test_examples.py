@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,13 @@ class Examples(LabTest):
         status, out, err = self.client("echo hi", name="lab02")
         self.assertEqual((status, out), (1, b""))
         self.assertIn(b"proof_wrong", err)
+
+    def test_nobody_listens_is_one_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        status, out, err = self.client("echo hi", port=port)
+        self.assertEqual((status, out), (1, b""))
+        self.assertRegex(err, rb"\Aclient: [^\n]*refused\n\Z")
 
     def test_a_grant_that_is_not_readable(self):
         key = self.lab.dir / "other"
