@@ -73,6 +73,25 @@ static void message_form(struct probe *p)
         {RX_CLOSE, 0, 0, NULL, 1, "CLOSE with a body"},
     };
     try_forms(p, forms, sizeof forms / sizeof forms[0]);
+    /* A header that is longer than the message it is in. */
+    for (unsigned i = 0; i < 2 && probe_good(p); i++) {
+        struct session s;
+        uint8_t payload[RX_MESSAGE_HEAD + 8] = {0};
+        rx_message_head(payload, RX_PING, 0, i == 0 ? 9 : UINT16_MAX, 0);
+        if (session_prove(p, &s)) {
+            session_add_payload(&s, payload, sizeof payload);
+            (void)session_must_stop(&s, 0, "a header longer than its message");
+        }
+        session_end(&s);
+    }
+    struct session s;
+    if (!probe_good(p))
+        return;
+    if (session_prove(p, &s)) {
+        session_add_exec(&s, 0, "true", NULL);
+        (void)session_must_stop(&s, 0, "EXEC without a stream");
+    }
+    session_end(&s);
 }
 
 static void lower_stream(struct probe *p)

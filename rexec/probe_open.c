@@ -341,8 +341,8 @@ static void random_response(struct probe *p)
 
 /* ---- who is known ----------------------------------------------------------------------- */
 
-/* M2's header, and how the connection ends behind a wrong response. False: no M2. */
-static bool look(struct probe *p, const uint8_t *kid, uint8_t header[static HEADER_SIZE],
+/* M2, and how the connection ends behind a wrong response. False: no M2. */
+static bool look(struct probe *p, const uint8_t *kid, uint8_t m2[static RX_M2_SIZE],
                  enum wire_end *end)
 {
     struct session s;
@@ -351,7 +351,7 @@ static bool look(struct probe *p, const uint8_t *kid, uint8_t header[static HEAD
     bool came = wire_open(p, &s.wire);
     wire_send(&s.wire, s.m1, sizeof s.m1);
     came = came && wire_take(&s.wire, s.m2, sizeof s.m2) == sizeof s.m2;
-    memcpy(header, s.m2, HEADER_SIZE);
+    memcpy(m2, s.m2, RX_M2_SIZE);
     if (came) {
         handshake_header(s.m3, TYPE_M3, s.m2[M2_VERSION], s.m2[M2_SUITE]);
         randombytes_buf(s.m3 + M3_RESPONSE, RX_KEY_SIZE);
@@ -365,24 +365,50 @@ static bool look(struct probe *p, const uint8_t *kid, uint8_t header[static HEAD
     return came;
 }
 
+/* What is fresh in a known client's M2 is so in another's: no zeros, no bytes that came before. */
+static void look_fresh(struct probe *p, const uint8_t *const known[2], const uint8_t *before,
+                       const uint8_t *unknown)
+{
+    static const struct {
+        size_t at;
+        const char *name;
+    } fields[] = {{M2_CHALLENGE, "challenge"}, {M2_EPHEMERAL, "key"}, {M2_PROOF, "proof"}};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        size_t at = fields[i].at;
+        bool zero = sodium_is_zero(unknown + at, RX_KEY_SIZE);
+        if (zero != sodium_is_zero(known[0] + at, RX_KEY_SIZE))
+            (void)probe_fail(p, "the %s in M2 is zero only if the client is %s", fields[i].name,
+                             zero ? "not known" : "known");
+        else if (memcmp(before + at, unknown + at, RX_KEY_SIZE) == 0 &&
+                 memcmp(known[0] + at, known[1] + at, RX_KEY_SIZE) != 0)
+            (void)probe_fail(p, "the %s in M2 is always the same for a client that is not known",
+                             fields[i].name);
+    }
+}
+
 static void unknown_told_apart(struct probe *p)
 {
-    uint8_t known[HEADER_SIZE], unknown[HEADER_SIZE], kid[RX_KID_SIZE];
+    uint8_t known[2][RX_M2_SIZE], unknown[RX_M2_SIZE], before[RX_M2_SIZE], kid[RX_KID_SIZE];
     enum wire_end known_end = WIRE_OPEN, end = WIRE_OPEN;
-    if (!look(p, p->keys.kid, known, &known_end)) {
+    if (!look(p, p->keys.kid, known[0], &known_end) || !look(p, p->keys.kid, known[1], &end)) {
         (void)probe_skip(p, "no M2 came for a right M1");
         return;
     }
-    for (unsigned i = 0; i < 6 && probe_good(p); i++) {
-        randombytes_buf(kid, sizeof kid);
+    memcpy(before, known[1], sizeof before);
+    for (unsigned i = 0; i < 7 && probe_good(p); i++) {
+        if (i < 6) /* the last comes twice */
+            randombytes_buf(kid, sizeof kid);
         if (i < 2)
             memset(kid, i == 0 ? 0 : 0xff, sizeof kid);
         if (!look(p, kid, unknown, &end))
             (void)probe_fail(p, "no M2 came for a client that is not known");
-        else if (memcmp(known, unknown, sizeof known) != 0)
+        else if (memcmp(known[0], unknown, HEADER_SIZE) != 0)
             (void)probe_fail(p, "M2 has another header for a client that is not known");
         else if (end != known_end)
             (void)probe_fail(p, "the connection ends in another way where the client is not known");
+        else
+            look_fresh(p, (const uint8_t *const[]){known[0], known[1]}, before, unknown);
+        memcpy(before, unknown, sizeof before);
     }
 }
 

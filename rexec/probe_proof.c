@@ -89,6 +89,11 @@ static void reflection(struct probe *p)
     if (handshake_response(p->keys.server_auth, s.m1, s.m2, s.m3, s.m3 + M3_RESPONSE) == RX_OK)
         (void)m3_refused(&s, "a response under the server's own key");
     session_end(&s);
+    if (!probe_good(p) || !answered(p, &s))
+        return;
+    if (handshake_response(p->keys.mix, s.m1, s.m2, s.m3, s.m3 + M3_RESPONSE) == RX_OK)
+        (void)m3_refused(&s, "a response under the key of neither role");
+    session_end(&s);
 }
 
 /* The response with everything from byte `at` on changed, or one bit of that byte. */
@@ -119,9 +124,50 @@ static void response_altered(struct probe *p)
         if (!altered(p, right[i], true, what))
             return;
     }
-    for (unsigned i = 0; i < 8; i++) {
-        if (!altered(p, probe_pick(p, RX_HASH_SIZE), false, "a response with one bit changed"))
+    for (size_t at = 0; at < RX_HASH_SIZE; at++) {
+        if (!altered(p, at, false, "a response with one bit changed"))
             return;
+    }
+}
+
+/* One challenge, one answer: else it can be guessed at. */
+static void second_response(struct probe *p)
+{
+    struct session s;
+    if (answered(p, &s)) {
+        uint8_t both[2 * RX_M3_SIZE];
+        memcpy(both, s.m3, sizeof s.m3);
+        memcpy(both + sizeof s.m3, s.m3, sizeof s.m3);
+        for (size_t i = M3_RESPONSE; i < sizeof s.m3; i++)
+            both[i] ^= 0xa5;
+        wire_send(&s.wire, both, sizeof both);
+        (void)wire_must_close(p, &s.wire, "a right response behind a wrong one");
+    }
+    session_end(&s);
+}
+
+/* Somebody else's kid: the server must not take it for the one that begins or ends so. */
+static void kid_altered(struct probe *p)
+{
+    static const struct {
+        size_t from, to;
+        const char *what;
+    } parts[] = {
+        {0, 1, "a kid with another first byte"},
+        {0, 8, "a kid that is right in its last 8 bytes"},
+        {8, 16, "a kid that is right in its first 8 bytes"},
+        {15, 16, "a kid with another last byte"},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && probe_good(p); i++) {
+        struct session s;
+        session_begin(p, &s);
+        for (size_t at = parts[i].from; at < parts[i].to; at++)
+            s.m1[M1_KID + at] ^= 0xa5;
+        if (session_challenge(&s)) {
+            session_answer(&s);
+            (void)m3_refused(&s, parts[i].what);
+        }
+        session_end(&s);
     }
 }
 
@@ -391,6 +437,8 @@ const struct probe_check probe_proof_checks[] = {
     {"response_altered", "responses that are right in part", PROBE_NEEDS_KEY, response_altered},
     {"response_nul", "a compare that ends at a zero byte", PROBE_NEEDS_KEY, response_nul},
     {"response_cut", "responses that are too short", PROBE_NEEDS_KEY, response_cut},
+    {"second_response", "a right response behind a wrong one", PROBE_NEEDS_KEY, second_response},
+    {"kid_altered", "kids that are right in part", PROBE_NEEDS_KEY, kid_altered},
     {"no_transcript", "responses that cover too little", PROBE_NEEDS_KEY, no_transcript},
     {"m1_altered", "M1 changed on the way", PROBE_NEEDS_KEY, m1_altered},
     {"m2_altered", "M2 changed on the way", PROBE_NEEDS_KEY, m2_altered},

@@ -54,6 +54,18 @@ static void record_altered(struct probe *p)
         }
         session_end(&s);
     }
+    /* Each byte of the tag: a compare may be cut to some of them. */
+    for (size_t at = 0, tag = 1; at < tag && probe_good(p); at++) {
+        struct session s;
+        if (session_prove(p, &s)) {
+            session_add_ping(&s, "altered.");
+            tag = rx_sealer_seal(&s.out).ops->tag_size;
+            char *byte = s.send.bytes + s.send.n - tag + at;
+            *byte = (char)(*byte ^ 1 << probe_pick(p, 8));
+            (void)session_must_stop(&s, 0, "a record with one bit of its tag changed");
+        }
+        session_end(&s);
+    }
 }
 
 static void swap_halves(struct buffer *b)
@@ -144,19 +156,68 @@ static void exec_with(struct session *s, uint32_t stream, const struct trailer *
     session_add_request(s, RX_EXEC, stream, header, (size_t)len, body, n, trailer);
 }
 
+/* Requests but EXEC: each is proven, whatever it asks for. Of what there is not. */
+static const struct {
+    uint8_t type;
+    const char *header, *wrong_mac, *wrong_number;
+} others[] = {
+    {RX_LIST, "{}", "LIST under a wrong mac", "LIST out of its order"},
+    {RX_FORGET, "{\"id\":\"00112233445566778899aabbccddeeff\"}", "FORGET under a wrong mac",
+     "FORGET out of its order"},
+    {RX_SIGNAL, "{\"signal\":\"TERM\",\"id\":\"00112233445566778899aabbccddeeff\"}",
+     "SIGNAL under a wrong mac", "SIGNAL out of its order"},
+    {RX_ATTACH, "{\"id\":\"00112233445566778899aabbccddeeff\"}", "ATTACH under a wrong mac",
+     "ATTACH out of its order"},
+};
+
+static void other_requests(struct probe *p, const struct trailer *trailer)
+{
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && probe_good(p); i++) {
+        struct session s;
+        if (session_prove(p, &s)) {
+            struct trailer t = *trailer;
+            t.key = s.keys.request;
+            session_add_request(&s, others[i].type, 1, others[i].header, strlen(others[i].header),
+                                NULL, 0, &t);
+            (void)session_must_stop(&s, 1,
+                                    t.flip != 0 ? others[i].wrong_mac : others[i].wrong_number);
+        }
+        session_end(&s);
+    }
+}
+
 static void request_mac(struct probe *p)
 {
-    for (unsigned i = 0; i < 4 && probe_good(p); i++) {
+    for (unsigned i = 0; i < 3 && probe_good(p); i++) {
         struct session s;
         static const uint8_t zeros[RX_KEY_SIZE];
         if (session_prove(p, &s)) {
-            const uint8_t *const keys[] = {s.keys.request, zeros, s.keys.c2s, s.grant.client_auth};
-            struct trailer t = {.sequence = 1, .flip = i == 0 ? 1 : 0, .key = keys[i]};
+            const uint8_t *const keys[] = {zeros, s.keys.c2s, s.grant.client_auth};
+            struct trailer t = {.sequence = 1, .key = keys[i]};
             exec_with(&s, 1, &t);
             (void)session_must_stop(&s, 1, "a request under a wrong mac");
         }
         session_end(&s);
     }
+    /* Each byte of the mac, as a compare may be cut; and so in the second request. */
+    for (unsigned i = 0; i < RX_HASH_SIZE + 1 && probe_good(p); i++) {
+        struct session s;
+        bool second = i == RX_HASH_SIZE;
+        if (session_prove(p, &s)) {
+            struct trailer t = {.sequence = 1, .flip = 1, .flip_at = i, .key = s.keys.request};
+            if (second) {
+                session_add(&s, RX_LIST, 0, 1, NULL, NULL, 0);
+                t.sequence = 2;
+                t.flip_at = 0;
+            }
+            exec_with(&s, 2, &t);
+            (void)session_must_stop(&s, 2,
+                                    second ? "a second request under a wrong mac"
+                                           : "a request with one bit of its mac changed");
+        }
+        session_end(&s);
+    }
+    other_requests(p, &(struct trailer){.sequence = 1, .flip = 1});
 }
 
 static void request_sequence(struct probe *p)
@@ -175,6 +236,7 @@ static void request_sequence(struct probe *p)
         }
         session_end(&s);
     }
+    other_requests(p, &(struct trailer){.sequence = 2});
 }
 
 const struct probe_check probe_record_checks[] = {

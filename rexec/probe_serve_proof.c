@@ -51,6 +51,11 @@ static void half_right(struct session *s)
     memset(s->m2 + M2_PROOF + 16, 0xa5, RX_HASH_SIZE - 16);
 }
 
+static void first_byte(struct session *s)
+{
+    s->m2[M2_PROOF] ^= 0xa5;
+}
+
 static void last_byte(struct session *s)
 {
     s->m2[M2_PROOF + RX_HASH_SIZE - 1] ^= 0xa5;
@@ -212,6 +217,8 @@ static void proof_cut(struct probe *p)
     X(proof_zero, "a proof of zeros", "a proof of zeros", zero_proof)                              \
     X(proof_bit, "a proof with one bit changed", "a proof with one bit changed", one_bit)          \
     X(proof_half, "a proof right in its first half", "half a proof", half_right)                   \
+    X(proof_begin, "a proof wrong in its first byte", "a proof wrong in its first byte",           \
+      first_byte)                                                                                  \
     X(proof_end, "a proof wrong in its last byte", "a proof wrong in its last byte", last_byte)    \
     X(proof_role, "a proof under the client's key", "a proof under the client's key", other_role)  \
     X(proof_own_bytes, "the client's own bytes", "its own bytes, sent back", own_bytes)            \

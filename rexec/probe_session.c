@@ -133,7 +133,7 @@ static void add(struct session *s, const uint8_t head[static RX_MESSAGE_HEAD], c
         rx_put64(end, trailer->sequence);
         const struct rx_bytes signed_bytes[] = {{message.bytes, message.n}, {end, 8}};
         good = rx_hmac(trailer->key, RX_KEY_SIZE, signed_bytes, 2, end + 8) == RX_OK;
-        end[RX_REQUEST_TRAILER - 1] ^= trailer->flip;
+        end[8 + trailer->flip_at] ^= trailer->flip;
         good = good && buffer_add(&message, end, sizeof end);
     }
     if (good) {
@@ -270,6 +270,8 @@ bool session_must_stop(struct session *s, uint32_t stream, const char *what)
             return probe_fail(s->probe, "a command was started by %s", what);
         if (said.type == RX_REFUSED && stream != 0 && said.stream == stream)
             return probe_fail(s->probe, "it only refused %s, and went on", what);
+        if (stream != 0 && said.stream == stream)
+            return probe_fail(s->probe, "it answered %s", what);
     }
     return probe_fail(s->probe, "it does not come to an end behind %s", what);
 }

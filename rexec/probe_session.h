@@ -75,7 +75,8 @@ void session_add(struct session *s, uint8_t type, uint8_t flags, uint32_t stream
 /* Likewise with a header of any bytes, and a trailer of the caller's choice (NULL: as above). */
 struct trailer {
     uint64_t sequence;
-    uint8_t flip; /* is put over the mac's last byte */
+    uint8_t flip;   /* is put over a byte of the mac */
+    size_t flip_at; /* that one */
     const uint8_t *key;
 };
 void session_add_request(struct session *s, uint8_t type, uint32_t stream, const char *header,
@@ -101,7 +102,7 @@ bool session_await(struct session *s, uint8_t type, struct said *said);
  * What was sent is to be the end of the session: sends a PING behind it, and reads to the close.
  * Fails if nothing closes, or if the PING is answered; "... behind `what`". Where it was a request
  * that opens `stream` (else 0), a PING may overtake it, as somebody else may judge it: then fails
- * if it is STARTED, or no more than REFUSED.
+ * if it is STARTED, no more than REFUSED, or answered in another way.
  */
 bool session_must_stop(struct session *s, uint32_t stream, const char *what);
 

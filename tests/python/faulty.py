@@ -185,6 +185,18 @@ def short_compare(_self, m3, right):
 
 
 @lenient
+def compare_from_one(_self, m3, right):
+    """Begins at byte 1."""
+    return m3[:8] == right[:8] and m3[9:] == right[9:]
+
+
+@lenient
+def any_key(self, m3, right):
+    """A response under any of the client's keys."""
+    return m3 == right[:8] + rexec.hmac_sha256(self.keys.mix, self.challenge + rexec.sha256(self.m1 + self.m2 + right[:8]))
+
+
+@lenient
 def no_transcript(self, m3, right):
     return m3 == right[:8] + self.hmac(self.challenge)
 
@@ -310,6 +322,45 @@ class unknown_user_told(Session):
         if self.m1_done and len(self._input) >= 40 and not self.handshake.known:
             self.output(b"unknown client\n")
         return super()._handshake_step()
+
+
+def unknown_m2(name, change):
+    """M2 for clients that are not known: not what known ones get."""
+
+    def receive_m1(self, m1):
+        m2 = rexec.ServerHandshake.receive_m1(self, m1)
+        return m2 if self.known else change(m2, self.world.secret)
+    handshake = type("Handshake", (rexec.ServerHandshake,), {"receive_m1": receive_m1})
+    SERVER_FAULTS[name] = type(name, (Session,), {"Handshake": handshake})
+
+
+unknown_m2("unknown_no_proof", lambda m2, _secret: m2[:72] + bytes(32))
+unknown_m2("unknown_one_challenge", lambda m2, secret: m2[:8] + secret + m2[40:])
+
+
+@fault(SERVER_FAULTS)
+class short_kid(Session):
+    """Finds clients by half of their kid."""
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.handshake.find_grant = lambda kid: world.grant if kid[:8] == world.grant.kid[:8] else None
+
+
+@fault(SERVER_FAULTS)
+class more_guesses(Session):
+    """A wrong response may be followed by another."""
+
+    guesses = 3
+
+    def _handshake_step(self):
+        while True:
+            try:
+                return super()._handshake_step()
+            except rexec.RexecError as error:
+                self.guesses -= 1
+                if error.name != "response_wrong" or not self.m1_done or not self.guesses:
+                    raise
 
 
 class Downgrading(rexec.ServerHandshake):
@@ -482,6 +533,27 @@ class NoTag(rexec.RecordKeys):
         return Cipher(algorithms.AES(self.key), modes.CTR(start)).decryptor().update(copy[4:end - 16])
 
 
+class ShortTag(rexec.RecordKeys):
+    """Compares all bytes of the tag but the last."""
+
+    def open(self, received):
+        counter, end = self.counter, 4 + int.from_bytes(received[:4], "big")
+        last = received[end - 1:end]
+        for byte in range(256) if last and self.suite == rexec.AES256GCM else ():
+            copy = received[:end - 1] + bytes([byte])
+            self.counter = counter
+            try:
+                payload = super().open(copy)
+            except rexec.RexecError as error:
+                if error.name != "bad_seal":
+                    raise
+                continue
+            del received[:end]
+            return payload
+        self.counter = counter
+        return super().open(received)
+
+
 class OtherKeys(rexec.RecordKeys):
     """Opens under another secret, too."""
 
@@ -512,6 +584,7 @@ def opening(name, keys):
 
 opening("length_unchecked", AnyLength)
 opening("order_unchecked", AnyOrder)
+opening("short_tag", ShortTag)
 opening("tag_unchecked", NoTag)
 opening("zero_key", OtherKeys)
 
@@ -532,6 +605,25 @@ def ignoring(name, *which):
 ignoring("state_unchecked", "bad_state", "bad_stream")
 ignoring("window_unchecked", "window_exceeded")
 ignoring("form_unchecked", "bad_message")
+
+
+@fault(SERVER_FAULTS)
+class header_length_unchecked(Session):
+    """As much of the header as there is."""
+
+    def _receive_message(self, payload):
+        if int.from_bytes(payload[2:4], "big") > len(payload) - 8:
+            payload = payload[:2] + bytes(2) + payload[4:]
+        super()._receive_message(payload)
+
+
+@fault(SERVER_FAULTS)
+class no_stream(Session):
+    """Overlooks EXEC that opens no stream."""
+
+    def _receive_message(self, payload):
+        if payload[0] != 16 or any(payload[4:8]):
+            super()._receive_message(payload)
 
 
 @fault(SERVER_FAULTS)
@@ -571,17 +663,23 @@ class direction_unchecked(Session):
             super()._receive_message(payload)
 
 
-def checking_requests(name, judge):
+def checking_requests(name, judge, forgive=lambda *_: False):
     def _check_request(self, payload):
         self.sequence += 1
         mac = rexec.hmac_sha256(self.keys.request, payload[:-32])
         number = rexec.struct.unpack(">Q", payload[-40:-32])[0]
-        rexec.require(judge(mac == payload[-32:], number == self.sequence), "request_rejected")
+        rexec.require(judge(mac == payload[-32:], number == self.sequence) or forgive(self, payload, mac, number),
+                      "request_rejected")
     SERVER_FAULTS[name] = type(name, (Session,), {"_check_request": _check_request})
 
 
 checking_requests("mac_unchecked", lambda _mac, number: number)
 checking_requests("sequence_unchecked", lambda mac, _number: mac)
+checking_requests("mac_of_exec_alone", lambda mac, number: mac and number, lambda _s, payload, _m, _n: payload[0] != 16)
+checking_requests("mac_once", lambda mac, number: mac and number,
+                  lambda session, _payload, _mac, number: number == session.sequence > 1)
+checking_requests("mac_half", lambda mac, number: mac and number,
+                  lambda session, payload, mac, number: number == session.sequence and payload[-16:] == mac[-16:])
 
 
 def reading_json(name, check):
@@ -743,6 +841,8 @@ trusting("trusting_nothing")
 trusting("proof_unchecked", accepts=lambda self, proof, m2: True)
 trusting("short_proof", accepts=lambda self, proof, m2: proof[:16] == rexec.hmac_sha256(
     self.keys.server_auth, self.nonce + rexec.sha256(self.m1 + m2[:72]))[:16])
+trusting("proof_from_one", accepts=lambda self, proof, m2: proof[1:] == rexec.hmac_sha256(
+    self.keys.server_auth, self.nonce + rexec.sha256(self.m1 + m2[:72]))[1:])
 trusting("any_role", accepts=lambda self, proof, m2: proof == rexec.hmac_sha256(
     self.keys.client_auth, self.nonce + rexec.sha256(self.m1 + m2[:72])))
 trusting("no_transcript", accepts=lambda self, proof, m2: proof == rexec.hmac_sha256(
