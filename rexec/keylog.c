@@ -14,8 +14,9 @@ enum { HEX_KEY = 2 * RX_KEY_SIZE + 1 };
 
 int keylog_open(const char *path, struct rx_failure *failure)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW,
-                  S_IRUSR | S_IWUSR);
+    int fd =
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK,
+             S_IRUSR | S_IWUSR);
     if (fd < 0) {
         rx_failure_set(failure, RX_TROUBLE_SYSTEM, "cannot open the key log %s: %s", path,
                        strerror(errno));

@@ -395,7 +395,8 @@ local function record(tvb, pinfo, tree, c, from_client)
     branch:add(f.length, tvb(0, 4))
     local number = number_of(c, from_client, pinfo, tvb)
     branch:add(f.record, UInt64.new(number % TWO32, math.floor(number / TWO32))):set_generated()
-    local tag = TAGS[c.suite or 4]
+    local known = c.suite == nil or TAGS[c.suite] ~= nil
+    local tag = TAGS[known and c.suite or 4]        -- of a suite that there is not: as long as the longest
     if n < 8 + tag or n > 262144 then
         branch:add_proto_expert_info(bad_length)
         return
@@ -407,7 +408,7 @@ local function record(tvb, pinfo, tree, c, from_client)
         return
     end
     branch:add(f.sealed, payload)
-    local keys = c.nonce and keylog[c.nonce]
+    local keys = known and c.nonce and keylog[c.nonce]
     if not keys then
         pinfo.cols.info:append(" sealed")
         branch:append_text(": sealed")

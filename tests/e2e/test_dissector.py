@@ -208,6 +208,23 @@ class Dissector(LabTest):
         self.session("echo two")
         self.assertEqual(self.fields("type", keylog=self.keylog), [[]])
 
+    def test_a_suite_that_does_not_exist(self):
+        """M2 was changed on the way: what follows stays closed, and no error of the script's is shown."""
+        with Tap(self.lab.port) as tap:
+            line = self.lab.command_line("echo one")
+            line[line.index("-p") + 1] = str(tap.port)
+            subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True,
+                           env={**os.environ, "REXEC_KEYLOG": str(self.keylog)})
+        at = next(i for i, (from_client, _) in enumerate(tap.seen) if not from_client)
+        m2 = tap.seen[at][1]
+        for suite in (0, 3, 8, 255):
+            with self.subTest(suite):
+                tap.seen[at] = (False, m2[:6] + bytes([suite]) + m2[7:])
+                tap.write(self.capture)
+                said = self.tshark("-V", keylog=self.keylog)
+                self.assertIn("sealed", said)
+                self.assertNotIn("Lua Error", said)
+
     def test_what_is_no_rexec_is_left_alone(self):
         with Tap(self.lab.port) as tap:
             socket.create_connection(("127.0.0.1", tap.port)).close()
@@ -267,6 +284,11 @@ class KeyLog(LabTest):
 
     def test_no_such_directory(self):
         self.one_line(self.log("/no/such/directory/keys"), "cannot open the key log")
+
+    def test_a_pipe_is_refused_and_not_waited_for(self):
+        path = self.lab.dir / "pipe"
+        os.mkfifo(path, 0o600)
+        self.one_line(self.log(path), "cannot open the key log")
 
     def test_a_link_is_refused(self):
         path = self.lab.dir / "link"
