@@ -49,6 +49,15 @@ void draw_panel(struct draw_picture *p, const char *title)
     panels[p->panel_count++].title = copy(p, title);
 }
 
+void draw_retitle(struct draw_picture *p, const char *title)
+{
+    struct draw_panel *panel = last(p);
+    if (panel == NULL)
+        return;
+    free(panel->title);
+    panel->title = copy(p, title);
+}
+
 void draw_say(struct draw_picture *p, bool before, enum draw_mark mark, const char *format, ...)
 {
     struct draw_panel *panel = last(p);

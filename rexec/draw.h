@@ -77,6 +77,7 @@ struct draw_picture {
  */
 void draw_title(struct draw_picture *p, const char *title, const char *subtitle);
 void draw_panel(struct draw_picture *p, const char *title);
+void draw_retitle(struct draw_picture *p, const char *title); /* the last panel */
 void draw_say(struct draw_picture *p, bool before, enum draw_mark mark, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

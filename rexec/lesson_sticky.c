@@ -74,6 +74,8 @@ static bool merge(struct lesson *l)
                "传的是字节流，里面没有任何东西说明一条消息到哪里结束。"),
              s.exchange.first_receive_ms);
     bool done = play(l, &s);
+    if (s.exchange.sends.count < 2 || s.exchange.receives.count != 1)
+        draw_retitle(&l->picture, T("Small sends, a late receiver", "小发送，迟到的接收"));
     scene_clear(&s);
     return done;
 }
@@ -102,9 +104,30 @@ static bool split(struct lesson *l)
                "一条 %zu 字节的消息。send() 只拿走缓冲区放得下的（SO_SNDBUF 设为 %zu，Linux "
                "实际给了 %zu），并返回拿走了多少；recv() 给出已经到达的字节，最多 %zu 字节。"),
              n, s.exchange.send_buffer, s.exchange.made_buffer, s.exchange.buffer);
+    if (s.exchange.receives.count < 2)
+        draw_retitle(&l->picture, T("One send, one receive", "一次发送，一次接收"));
     scene_clear(&s);
     free(large);
     return done;
+}
+
+/* Whether a recv() got more than one message, and whether one ended within a message. */
+static void look_at_cuts(const struct exchange *x, bool *sticks, bool *cuts)
+{
+    size_t m = 0;
+    *sticks = *cuts = false;
+    for (size_t r = 0; r < x->receives.count; r++) {
+        uint64_t from = x->receives.list[r].at, to = from + x->receives.list[r].n;
+        while (m < x->sends.count && x->sends.list[m].at + x->sends.list[m].n <= from)
+            m++;
+        uint64_t end = m < x->sends.count ? x->sends.list[m].at + x->sends.list[m].n : to;
+        *sticks = *sticks || to > end;
+        while (end < to && m + 1 < x->sends.count) {
+            m++;
+            end = x->sends.list[m].at + x->sends.list[m].n;
+        }
+        *cuts = *cuts || end > to;
+    }
 }
 
 static bool slow(struct lesson *l)
@@ -116,15 +139,27 @@ static bool slow(struct lesson *l)
     s.exchange.send_gap_ms = delay / 4;
     s.exchange.first_receive_ms = s.exchange.receive_gap_ms = delay;
     s.exchange.buffer = or_else(l->o->lesson.buffer, SMALL_BUFFER);
-    draw_panel(&l->picture, T("A slow receiver with a small buffer", "缓冲区小、读得慢的接收程序"));
-    draw_say(
-        &l->picture, true, DRAW_PLAIN,
-        T("A message every %u ms; a recv() of at most %zu bytes every %u ms. Now they stick "
-          "together and are cut apart at once; a cut does not spare a character of several bytes.",
-          "每 %u 毫秒发一条消息；接收方用最多 %zu 字节的缓冲区，每 %u 毫秒 recv() "
-          "一次。这下粘包和拆包同时发生，切口也不会避开多字节的汉字。"),
-        s.exchange.send_gap_ms, s.exchange.buffer, s.exchange.receive_gap_ms);
-    bool done = play(l, &s);
+    draw_panel(&l->picture,
+               s.exchange.buffer <= 2 * SMALL_BUFFER
+                   ? T("A slow receiver with a small buffer", "缓冲区小、读得慢的接收程序")
+                   : T("A slow receiver", "读得慢的接收程序"));
+    bool done = play(l, &s), sticks, cuts;
+    look_at_cuts(&s.exchange, &sticks, &cuts);
+    const char *what = "";
+    if (sticks && cuts)
+        what = T(" Now they stick together and are cut apart at once; a cut does not spare a "
+                 "character of several bytes.",
+                 "这下粘包和拆包同时发生，切口也不会避开多字节的汉字。");
+    else if (sticks)
+        what = T(" They stick together; a smaller buffer would cut them, too.",
+                 "它们粘在了一起；缓冲区再小些还会被切开。");
+    else if (cuts)
+        what = T(" They are cut apart; a cut does not spare a character of several bytes.",
+                 "它们被切开了，切口也不会避开多字节的汉字。");
+    draw_say(&l->picture, true, DRAW_PLAIN,
+             T("A message every %u ms; a recv() of at most %zu bytes every %u ms.%s",
+               "每 %u 毫秒发一条消息；接收方用最多 %zu 字节的缓冲区，每 %u 毫秒 recv() 一次。%s"),
+             s.exchange.send_gap_ms, s.exchange.buffer, s.exchange.receive_gap_ms, what);
     scene_clear(&s);
     return done;
 }

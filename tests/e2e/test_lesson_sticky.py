@@ -196,6 +196,24 @@ class Terminal(unittest.TestCase):
         # A head that is too long for the table goes on below.
         self.assertRegex(lesson("--delay", "10", "--columns", "40").decode(), r"\n {4}sent +the naive\n +receiver\n")
 
+    def test_titles_and_words_follow_what_happened(self):
+        def said(*options):
+            return " ".join(lesson("--delay", "40", "--columns", "160", *options).decode().split())
+        usual = said()
+        for words in ("Many small sends, one receive", "One large send, many receives", "A slow receiver with a small buffer",
+                      "Now they stick together and are cut apart at once"):
+            self.assertIn(words, usual)
+        cut = said("--buffer", "1", "--size", "500")
+        self.assertIn("They are cut apart;", cut)
+        for wrong in ("one receive", "stick together"):
+            self.assertNotIn(wrong, cut)
+        whole = said("--buffer", "100000", "--size", "10")
+        for words in ("Many small sends, one receive", "One send, one receive", "They stick together; a smaller buffer"):
+            self.assertIn(words, whole)
+        for wrong in ("many receives", "a small buffer", "cut apart"):
+            self.assertNotIn(wrong, whole)
+        self.assertNotIn("Many small sends", said("--count", "1"))
+
     def test_a_small_buffer_is_no_endless_picture(self):
         events = scenes("--delay", "1", "--size", "20000", "--buffer", "1")
         self.assertEqual(len(events["split"]["recv"]), 20000)
