@@ -34,7 +34,7 @@ struct spawn_child {
     char **candidates; /* files to try, ends with NULL; one block */
     char *stack;
     pid_t parent;
-    uint64_t ignored;  /* signals, as bits, that would stay so */
+    uint64_t changed;  /* signals, as bits, that are not as in a fresh process */
     bool enter_cgroup; /* it was not made there */
     int fds[3], status;
     struct spawn_failure report, reading; /* the last from the status; the one that comes */
@@ -190,8 +190,9 @@ IN_CHILD long child_drop_capabilities(void)
     return wrong;
 }
 
-/* Every signal as in a fresh process: executing does that for those that have handlers. */
-IN_CHILD void child_signals(uint64_t ignored)
+/* Every signal as in a fresh process. Executing would do that for those that have handlers, but one
+ * that came before would run the daemon's handler here, and be lost to the command. */
+IN_CHILD void child_signals(uint64_t changed)
 {
     struct {
         void *handler;
@@ -200,7 +201,7 @@ IN_CHILD void child_signals(uint64_t ignored)
         unsigned long mask;
     } standard = {0};
     for (int n = 1; n <= SIGNALS; n++)
-        if ((ignored & UINT64_C(1) << (n - 1)) != 0)
+        if ((changed & UINT64_C(1) << (n - 1)) != 0)
             (void)raw_call(SYS_rt_sigaction, n, P(&standard), 0, KERNEL_SIGSET, 0);
 }
 
@@ -274,7 +275,7 @@ __attribute__((no_sanitize("address", "undefined"), no_stack_protector)) static 
     if (wrong != 0)
         child_fail(STATUS_FD, SPAWN_STEP_PARENT, wrong);
     (void)call1(SYS_umask, 022);
-    child_signals(c->ignored);
+    child_signals(c->changed);
     wrong = child_directory(plan);
     if (wrong != 0)
         child_fail(STATUS_FD, SPAWN_STEP_DIRECTORY, wrong);
@@ -495,19 +496,19 @@ static int open_status(struct spawn *s, struct spawn_child *c)
     return take_pipe(SPARE_STATUS, &s->status, &c->status, NULL) ? 0 : -1;
 }
 
-/* What the daemon ignores, and was started with: by the first command that does not change any
- * more. The library does not tell of all. */
-static uint64_t ignored_signals(void)
+/* What the daemon handles, ignores and was started with: by the first command that does not change
+ * any more. The library does not tell of all. */
+static uint64_t changed_signals(void)
 {
-    static uint64_t ignored;
+    static uint64_t changed;
     static bool known;
     for (int n = 1; n <= SIGNALS && !known; n++) {
         struct sigaction now = {0};
-        if (sigaction(n, NULL, &now) < 0 || now.sa_handler == SIG_IGN)
-            ignored |= UINT64_C(1) << (n - 1);
+        if (sigaction(n, NULL, &now) < 0 || now.sa_handler != SIG_DFL)
+            changed |= UINT64_C(1) << (n - 1);
     }
     known = true;
-    return ignored;
+    return changed;
 }
 
 #if RAW_CALL_CLONE3
@@ -561,7 +562,7 @@ int spawn_begin(struct spawn_plan *plan, struct spawn *spawn, struct spawn_failu
         return -1;
     }
     *c = (struct spawn_child){.plan = plan, .parent = getpid(), .fds = {-1, -1, -1}, .status = -1};
-    c->ignored = ignored_signals();
+    c->changed = changed_signals();
     c->candidates = candidates_of(plan);
     c->stack = take_stack();
     if (c->candidates == NULL || c->stack == NULL)

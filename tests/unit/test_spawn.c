@@ -21,7 +21,7 @@
 #include "rexecd/spawn.h"
 #include "tests/unit/spawn_world.h"
 
-enum { PARALLEL = 1000, AT_ONCE = 100 };
+enum { PARALLEL = 1000, AT_ONCE = 100, EARLY = 100 };
 
 /* This program is its own child: what it finds of itself goes to stdout (report_self). */
 static char self[512];
@@ -148,6 +148,14 @@ static void expect_report(const struct user *user, char *got, char *expected)
     assert_null(g);
 }
 
+/* A child that has not executed yet shares this memory. */
+static volatile sig_atomic_t handled;
+
+static void on_signal(int number)
+{
+    handled = number;
+}
+
 /* A parent that has all that must not pass on. */
 static void dirty_parent(void)
 {
@@ -159,6 +167,7 @@ static void dirty_parent(void)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGUSR2, SIG_IGN);
+    (void)signal(SIGHUP, on_signal);
     (void)umask(077);
     (void)setenv("REXEC_SECRET", "x", 1);
     (void)setenv("LD_PRELOAD_NOT", "x", 1);
@@ -302,6 +311,27 @@ static void test_prepared(void **state)
     user_free(&who);
 }
 
+/* A signal that comes before the child has executed is the command's all the same. */
+static void test_early_signal(void **state)
+{
+    (void)state;
+    const char *const words[] = {"sleep", "600", NULL};
+    handled = 0;
+    for (int i = 0; i < EARLY; i++) {
+        struct spawn s;
+        struct spawn_failure f;
+        int status;
+        assert_int_equal(spawn_begin(new_plan(NULL, words), &s, &f), 0);
+        assert_int_equal(kill(s.pid, SIGHUP), 0);
+        assert_int_equal(wait_for(&s, &f), SPAWN_STARTED);
+        spawn_end(&s);
+        close_all(&s);
+        assert_int_equal(handled, 0); /* or the command sleeps */
+        assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP);
+    }
+}
+
 int main(int argc, char *argv[], char *environment[])
 {
     if (argc > 1 && strcmp(argv[1], "--report") == 0)
@@ -313,10 +343,9 @@ int main(int argc, char *argv[], char *environment[])
     spawn_remember_limits();
     dirty_parent();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hygiene),
-        cmocka_unit_test(test_parallel),
-        cmocka_unit_test(test_stdin),
-        cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_hygiene),      cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_stdin),        cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_early_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
