@@ -181,8 +181,9 @@ bool rx_in_done(const struct rx_in *in)
 
 bool rx_in_ack_due(const struct rx_in *in)
 {
-    uint64_t news = in->consumed - in->ack_sent;
-    return !in->last && (news >= RX_ACK_AT_LEAST || news * 2 >= in->limit - in->ack_sent);
+    uint64_t consumed = in->consumed - in->ack_sent;
+    return !in->last && rx_in_ack_news(in) &&
+           (consumed >= RX_ACK_AT_LEAST || consumed * 2 >= in->limit - in->ack_sent);
 }
 
 bool rx_in_ack_news(const struct rx_in *in)

@@ -553,6 +553,34 @@ static void test_start_at(void **state)
     }
 }
 
+/* RESUME has one window for both outputs: where the other's is used up, this one begins with none,
+ * and only an ACK can change that. */
+static void test_ack_of_no_window(void **state)
+{
+    (void)state;
+    struct rx_in in;
+    rx_in_init(&in, 1000, 1000);
+    in.limit = in.received;
+    assert_true(rx_in_ack_due(&in));
+    expect_ack(&in, 0, 1000);
+    assert_false(rx_in_ack_due(&in));
+}
+
+/* Where offsets end there is no more window to give, and one ACK says so. */
+static void test_offsets_end(void **state)
+{
+    (void)state;
+    struct rx_in in;
+    rx_in_init(&in, 1000, 1000);
+    rx_in_start_at(&in, UINT64_MAX - 1000);
+    assert_int_equal(rx_in_accept(&in, UINT64_MAX - 1000, 1000, false), RX_OK);
+    rx_in_consume(&in, 1000);
+    expect_ack(&in, UINT64_MAX, 0);
+    assert_false(rx_in_ack_due(&in));
+    assert_false(rx_in_ack_news(&in));
+    assert_int_equal(rx_in_accept(&in, UINT64_MAX, 1, false), RX_E_WINDOW_EXCEEDED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +604,8 @@ int main(void)
         cmocka_unit_test(test_promise),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_start_at),
+        cmocka_unit_test(test_ack_of_no_window),
+        cmocka_unit_test(test_offsets_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
