@@ -434,6 +434,27 @@ static void test_data_of_a_released_channel(void **state)
     lone_close(&l);
 }
 
+/* The command is refused while the first of its stdin is looked at: the bytes go with the stream.
+ */
+static void test_refused_within_an_event(void **state)
+{
+    (void)state;
+    struct lone l;
+    lone_open(&l, RX_SERVER, NULL);
+    struct rx_channel *channel = lone_asked(&l);
+    assert_int_equal(lone_say_data(&l, RX_STDIN, 0, 1, 0, NULL, 1000), RX_OK);
+    assert_ptr_equal(l.engine->direct.channel, channel);
+    assert_int_equal(rx_engine_answer(l.engine, RX_REFUSED, channel, true, NULL, 0, NULL, 0),
+                     RX_OK);
+    assert_null(l.engine->direct.channel); /* it is freed */
+    assert_true(lone_hears(&l, RX_REFUSED, 1));
+    assert_int_equal(lone_settle(&l), RX_OK);
+    assert_int_equal(lone_say_data(&l, RX_STDIN, 0, 1, 1000, NULL, 1000), RX_OK);
+    assert_null(l.event.channel);
+    expect_unharmed(&l);
+    lone_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_roles),
         cmocka_unit_test(test_wrong_half),
         cmocka_unit_test(test_data_of_a_released_channel),
+        cmocka_unit_test(test_refused_within_an_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

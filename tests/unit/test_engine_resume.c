@@ -228,6 +228,28 @@ static void test_client_asks_again(void **state)
 }
 
 /* Output begins at 0 then, and nothing else is taken for it. */
+/* A window that is larger than the first one is news at once, but not before the answer. */
+static void test_no_ack_before_the_answer(void **state)
+{
+    (void)state;
+    const struct rx_engine_config config = {.window = 2 * RX_WINDOW_OUTPUT};
+    struct lone l;
+    lone_open(&l, RX_CLIENT, &config);
+    struct rx_channel *channel = lone_asked(&l);
+    release(&l, channel);
+    lone_close(&l);
+    lone_open(&l, RX_CLIENT, &config);
+    assert_int_equal(rx_engine_request(l.engine, RX_EXEC, NULL, 0, NULL, 0, &channel), RX_OK);
+    assert_true(lone_hears(&l, RX_EXEC, 1));
+    rx_engine_ack(l.engine, channel, RX_WHICH_STDOUT);
+    assert_false(rx_engine_pending(l.engine));
+    assert_int_equal(lone_hear_all(&l), 0);
+    const struct rx_offsets answer = {.window = 65536};
+    assert_int_equal(lone_say_offsets(&l, RX_STARTED, 1, &answer), RX_OK);
+    assert_true(lone_hears(&l, RX_ACK, 1));
+    lone_close(&l);
+}
+
 static void test_asked_again_refused(void **state)
 {
     (void)state;
@@ -360,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_client_resumes_after_exit),
         cmocka_unit_test(test_client_resumes_often),
         cmocka_unit_test(test_client_asks_again),
+        cmocka_unit_test(test_no_ack_before_the_answer),
         cmocka_unit_test(test_asked_again_refused),
         cmocka_unit_test(test_client_attaches),
         cmocka_unit_test(test_client_attaches_behind_stdin),
