@@ -33,6 +33,7 @@ static enum fault_call fault_log[FAULT_LOG]; /* the calls since faults_at or fau
 static size_t fault_calls;
 static size_t fault_failing;
 static enum fault_kind fault_kind;
+static bool fault_no_aes; /* as on hardware without it */
 
 /* The n-th call from now on fails (from 1), once. */
 static inline void faults_at(size_t n, enum fault_kind kind)
@@ -105,6 +106,13 @@ FAULT(FAULT_DECRYPT, crypto_aead_chacha20poly1305_ietf_decrypt_detached,
        const unsigned char *mac, const unsigned char *ad, unsigned long long ad_len,
        const unsigned char *npub, const unsigned char *key),
       (m, nsec, c, n, mac, ad, ad_len, npub, key))
+
+int __real_crypto_aead_aes256gcm_is_available(void);
+int __wrap_crypto_aead_aes256gcm_is_available(void);
+int __wrap_crypto_aead_aes256gcm_is_available(void)
+{
+    return fault_no_aes ? 0 : __real_crypto_aead_aes256gcm_is_available();
+}
 // NOLINTEND(bugprone-reserved-identifier)
 
 #undef FAULT

@@ -285,6 +285,43 @@ static void test_same_path(void **state)
     }
 }
 
+/* ---- hardware without AES --------------------------------------------------------------- */
+
+/* What the server says to an M1 that offers these, and what it chose. */
+static enum rx_error answer_to(uint8_t offered, uint8_t *suite)
+{
+    struct dice d = {.state = 3};
+    struct handshake_pair p;
+    handshake_prepare(&p, &d, RX_SUITE_CHACHA20POLY1305);
+    p.client_offer.suites = offered;
+    p.server_offer.suites = RX_SUITES_ALL;
+    assert_int_equal(handshake_m1(&p), RX_OK);
+    enum rx_error error = handshake_m2(&p);
+    *suite = p.m2[6];
+    return error;
+}
+
+static void test_without_aes(void **state)
+{
+    (void)state;
+    static const uint8_t secret[RX_KEY_SIZE] = {1};
+    uint8_t suite;
+    fault_no_aes = true;
+    assert_int_equal(rx_suites_here(), RX_SUITES_ALL & ~RX_SUITE_AES256GCM);
+    assert_int_equal(answer_to(RX_SUITES_SEALED, &suite), RX_OK);
+    assert_int_equal(suite, RX_SUITE_CHACHA20POLY1305);
+    assert_int_equal(answer_to(RX_SUITE_AES256GCM, &suite), RX_E_NO_COMMON_SUITE);
+    assert_int_equal(suite, RX_SUITE_NONE);
+
+    struct rx_sealer sealer;
+    uint8_t record[RX_RECORD_LENGTH + RX_PAYLOAD_MIN + RX_TAG_MAX];
+    size_t n;
+    assert_int_equal(rx_sealer_init(&sealer, RX_SUITE_AES256GCM, secret), RX_E_MISUSE);
+    const struct rx_seal seal = rx_sealer_seal(&sealer);
+    assert_int_equal(rx_record_seal(&seal, secret, RX_PAYLOAD_MIN, record, &n), RX_E_MISUSE);
+    fault_no_aes = false;
+}
+
 int main(void)
 {
     if (sodium_init() < 0)
@@ -293,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_each_call_fails),
         cmocka_unit_test(test_outputs_wiped),
         cmocka_unit_test(test_same_path),
+        cmocka_unit_test(test_without_aes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

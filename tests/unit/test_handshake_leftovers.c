@@ -80,6 +80,8 @@ static void gather(struct steps *s)
     look_for("secret of epoch 1", next);
     hand_epoch_key(next, value);
     look_for("key of epoch 1", value);
+    /* What a forger would have to know. */
+    look_for("mac of the request", s->request + sizeof s->request - RX_MAC_SIZE);
 }
 
 /* ---- where it may be -------------------------------------------------------------------- */
