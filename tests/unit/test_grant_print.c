@@ -11,6 +11,7 @@
 #include "auth/grant.h"
 #include "tests/unit/grant_same.h"
 #include "tests/unit/grant_text.h"
+#include "tests/unit/last_wipe.h"
 
 /* ---- printing --------------------------------------------------------------------------- */
 
@@ -232,13 +233,28 @@ static void test_random_grants(void **state)
     }
 }
 
+/* What is printed is read back, into a copy. */
+static void test_print_wipes(void **state)
+{
+    (void)state;
+    const struct rx_grant grant = grant_parsed(BASE);
+    char text[RX_GRANT_TEXT_MAX];
+    size_t n;
+    for (size_t cap = 0; cap <= sizeof text; cap += sizeof text) {
+        last_wiped = NULL;
+        (void)rx_grant_print(&grant, text, cap, &n);
+        assert_non_null(last_wiped);
+        assert_ptr_not_equal(last_wiped, &grant);
+        assert_int_equal(last_wiped_n, sizeof grant);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_print),
-        cmocka_unit_test(test_truncations),
-        cmocka_unit_test(test_print_refused),
-        cmocka_unit_test(test_random_grants),
+        cmocka_unit_test(test_print),         cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_print_refused), cmocka_unit_test(test_random_grants),
+        cmocka_unit_test(test_print_wipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "auth/key.h"
 #include "tests/unit/guard.h"
+#include "tests/unit/last_wipe.h"
 
 #define FIRST "rexec-key 1\n"
 #define HEX62 "112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
@@ -248,6 +249,22 @@ static void test_wipe(void **state)
     expect_wiped(&key);
 }
 
+/* What is printed is read back, into a copy. */
+static void test_print_wipes(void **state)
+{
+    (void)state;
+    const struct rx_key key = parsed(FIRST PSK);
+    char text[RX_KEY_TEXT_MAX];
+    size_t n;
+    for (size_t cap = 0; cap <= sizeof text; cap += sizeof text) {
+        last_wiped = NULL;
+        (void)rx_key_print(&key, text, cap, &n);
+        assert_non_null(last_wiped);
+        assert_ptr_not_equal(last_wiped, &key);
+        assert_int_equal(last_wiped_n, sizeof key);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,7 +273,7 @@ int main(void)
         cmocka_unit_test(test_file_lengths),  cmocka_unit_test(test_every_byte),
         cmocka_unit_test(test_truncations),   cmocka_unit_test(test_print),
         cmocka_unit_test(test_print_longest), cmocka_unit_test(test_print_refused),
-        cmocka_unit_test(test_wipe),
+        cmocka_unit_test(test_print_wipes),   cmocka_unit_test(test_wipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
