@@ -447,6 +447,9 @@ void job_gone(struct job *c)
 
 void job_finished(struct job *c, const struct ipc_finished *finished)
 {
+    /* Once is enough: what is kept of it may be counted already. */
+    if (c->finished)
+        return;
     memcpy(c->bytes, finished->bytes, sizeof c->bytes);
     c->kept = finished->kept;
     c->finished = true;

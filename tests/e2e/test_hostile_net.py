@@ -241,6 +241,44 @@ class AsRoot(unittest.TestCase):
                     os.close(fd)
         self.assertTrue(self.bystander.serves())
 
+    def test_an_end_told_again(self):
+        """What is kept of an ended command was counted when net said so first; saying so again moves no count."""
+        for again in ((0, 5), (5, 0), (2**64 - 1, 1), (1, 2**63, 2**64 - 1)):
+            with self.subTest(kept=again):
+                for last in ("GONE", None):
+                    session = self.monitor.session()
+                    session.request(session.sign(exec_message("exec true")))
+                    command = session.started()
+                    self.monitor.take(lambda got: got.name == "ENDED" and got.fixed.command == command)
+                    for kept in again:
+                        session.of_command("FINISHED", command, kept=kept)
+                    if last is not None:
+                        session.of_command(last, command)
+                    session.close()
+                self.runs()
+        self.assertTrue(self.bystander.serves())
+        self.assertIsNone(self.lab.server.poll())
+
+    def test_random_words_of_commands(self):
+        """Anything that may be said of a command, in any order, while it runs and when it is over."""
+        rng = random.Random(SEED)
+        numbers = []
+        for turn in range(DATAGRAMS // 20):
+            session = self.monitor.session()
+            session.request(session.sign(exec_message(rng.choice(("exec true", "exec sleep 1000")))))
+            numbers.append(session.started())
+            for _ in range(rng.randrange(20)):
+                entry, command = rng.choice(OF_COMMANDS), rng.choice(numbers[-4:])
+                fixed = struct.pack("=Q", command) + rng.choice((bytes, rng.randbytes))(entry.fixed - 8)
+                self.monitor.send_raw(struct.pack("=II", entry.number, 0) + fixed)
+            session.close(rng.choice((CLOSE, RESET, ERROR)))
+            if turn % 20 == 0:
+                self.monitor.drain()
+        self.monitor.drain()
+        self.assertTrue(self.bystander.serves())
+        self.runs()
+        self.assertIsNone(self.lab.server.poll())
+
     def test_handshake_forged(self):
         """M3 without the client's key; M3 of another handshake; the server's own proof."""
         proven = self.monitor.session()
