@@ -329,18 +329,30 @@ static void free_event(struct event *event)
         event_free(event);
 }
 
+static void each_command(struct monitor *m, void (*act)(struct job *c))
+{
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct job *c, *next;
+        for (c = LIST_FIRST(&m->commands[i]); c != NULL; c = next) {
+            next = LIST_NEXT(c, by_number);
+            act(c);
+        }
+    }
+}
+
 /* Those that have not ended by now are killed, whatever becomes of them. */
 static void free_commands(struct monitor *m)
 {
+    /* All at once, and before the memory goes that one on its way still runs in. */
+    each_command(m, job_kill);
+    kill_pending(-1, 0, m);
     for (size_t i = 0; i < BUCKETS; i++) {
         struct job *c;
         while ((c = LIST_FIRST(&m->commands[i])) != NULL) {
-            job_kill(c);
             cgroups_give(m->cgroups, c->cgroup, false);
             job_free(c);
         }
     }
-    kill_pending(-1, 0, m);
 }
 
 void monitor_free(struct monitor *m)
@@ -413,17 +425,6 @@ void monitor_check_stop(struct monitor *m)
         link_free(m->link);
         m->link = NULL;
         arm_leave(m, m->net_pid > 0 ? DELIVER_MS : 0);
-    }
-}
-
-static void each_command(struct monitor *m, void (*act)(struct job *c))
-{
-    for (size_t i = 0; i < BUCKETS; i++) {
-        struct job *c, *next;
-        for (c = LIST_FIRST(&m->commands[i]); c != NULL; c = next) {
-            next = LIST_NEXT(c, by_number);
-            act(c);
-        }
     }
 }
 
