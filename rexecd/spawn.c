@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -69,11 +70,17 @@ void spawn_remember_limits(void)
 const char *spawn_step_name(enum spawn_step step)
 {
     static const char *const names[] = {
-        [SPAWN_STEP_PREPARE] = "prepare",   [SPAWN_STEP_SESSION] = "session",
-        [SPAWN_STEP_CGROUP] = "cgroup",     [SPAWN_STEP_DESCRIPTORS] = "descriptors",
-        [SPAWN_STEP_TERMINAL] = "terminal", [SPAWN_STEP_LIMITS] = "limits",
-        [SPAWN_STEP_USER] = "user",         [SPAWN_STEP_CAPABILITIES] = "capabilities",
-        [SPAWN_STEP_PARENT] = "parent",     [SPAWN_STEP_DIRECTORY] = "directory",
+        [SPAWN_STEP_PREPARE] = "prepare",
+        [SPAWN_STEP_SESSION] = "session",
+        [SPAWN_STEP_CGROUP] = "cgroup",
+        [SPAWN_STEP_DESCRIPTORS] = "descriptors",
+        [SPAWN_STEP_TERMINAL] = "terminal",
+        [SPAWN_STEP_LIMITS] = "limits",
+        [SPAWN_STEP_KEYRING] = "keyring",
+        [SPAWN_STEP_USER] = "user",
+        [SPAWN_STEP_CAPABILITIES] = "capabilities",
+        [SPAWN_STEP_PARENT] = "parent",
+        [SPAWN_STEP_DIRECTORY] = "directory",
         [SPAWN_STEP_EXECUTE] = "execute",
     };
     return (size_t)step < sizeof names / sizeof names[0] ? names[step] : "unknown";
@@ -167,6 +174,15 @@ IN_CHILD long child_limits(const struct spawn_plan *plan)
     return wrong;
 }
 
+/* A session keyring of its own, empty: whoever has the daemon's reads the keys in it, whosever they
+ * are, and what one user puts there. Made as root, whose quota has room for many. A kernel without
+ * keys, or a container where they are forbidden, has none to give away. */
+IN_CHILD long priv_child_keyring(void)
+{
+    long id = call2(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
+    return id == -ENOSYS || id == -EPERM || id > 0 ? 0 : id;
+}
+
 /* For good: real, effective and saved. The library's wrappers would tell other threads; there are
  * none. */
 IN_CHILD long priv_child_user(const struct user *user)
@@ -256,6 +272,10 @@ __attribute__((no_sanitize("address", "undefined"), no_stack_protector)) static 
     wrong = child_limits(plan);
     if (wrong != 0)
         child_fail(STATUS_FD, SPAWN_STEP_LIMITS, wrong);
+    if (plan->become)
+        wrong = priv_child_keyring();
+    if (wrong != 0)
+        child_fail(STATUS_FD, SPAWN_STEP_KEYRING, wrong);
     if (plan->become) {
         wrong = priv_child_user(&plan->user);
         /* The memory, which is the daemon's, may now be looked into if the system says so

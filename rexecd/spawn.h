@@ -2,7 +2,8 @@
  * Starts a command: pipes or a terminal, a process that shares the daemon's memory until it
  * executes (so that the size of the daemon costs nothing), and what it may inherit: descriptors 0,
  * 1 and 2, no signal mask, no handlers, umask 022, its user's groups, no capabilities unless it is
- * root, a session and process group of its own, its environment and limits.
+ * root, no keys of the daemon's, a session and process group of its own, its environment and
+ * limits.
  *
  * The daemon runs on meanwhile: a home directory on a server that does not answer holds up its own
  * command and no other. How it went is known when the status descriptor becomes readable.
@@ -62,6 +63,7 @@ enum spawn_step {
     SPAWN_STEP_DESCRIPTORS,
     SPAWN_STEP_TERMINAL,
     SPAWN_STEP_LIMITS,
+    SPAWN_STEP_KEYRING,
     SPAWN_STEP_USER,
     SPAWN_STEP_CAPABILITIES,
     SPAWN_STEP_PARENT, /* the daemon died meanwhile */

@@ -11,10 +11,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,16 @@ enum { PARALLEL = 1000, AT_ONCE = 100, EARLY = 100 };
 
 /* This program is its own child: what it finds of itself goes to stdout (report_self). */
 static char self[512];
+
+static const char keyring[] = "rexec-test-parent";
+
+/* Whether the session keyring is the one that the parent has joined. */
+static bool is_parents_keyring(void)
+{
+    char text[256];
+    long n = syscall(SYS_keyctl, KEYCTL_DESCRIBE, KEY_SPEC_SESSION_KEYRING, text, sizeof text);
+    return n > 0 && strstr(text, keyring) != NULL;
+}
 
 /* ---- the child's side ------------------------------------------------------------------- */
 
@@ -76,7 +88,7 @@ static int report_self(char *const environment[])
     (void)getrlimit(RLIMIT_CORE, &core);
     mode_t mask = umask(0);
     (void)printf("leader %d %d\n", getsid(0) == getpid(), getpgid(0) == getpid());
-    (void)printf("umask %03o\ndeath %d\n", (unsigned)mask, death);
+    (void)printf("keys %d\numask %03o\ndeath %d\n", is_parents_keyring(), (unsigned)mask, death);
     (void)printf("files %llu %llu\n", (unsigned long long)files.rlim_cur,
                  (unsigned long long)files.rlim_max);
     (void)printf("core %llu\n", (unsigned long long)core.rlim_cur);
@@ -103,7 +115,9 @@ static void expected_report(const struct user *user, const struct rlimit *files,
     for (size_t i = 0; i < 5; i++)
         (void)fprintf(to, "%s:\t0000000000000000\n", none[i]);
     (void)fprintf(to, root ? "@CAPS\n" : "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n");
-    (void)fprintf(to, "CapAmb:\t0000000000000000\nNoNewPrivs:\t0\nleader 1 1\numask 022\n");
+    (void)fprintf(to, "CapAmb:\t0000000000000000\nNoNewPrivs:\t0\nleader 1 1\n");
+    /* An ordinary user's commands have that user's keys. */
+    (void)fprintf(to, "keys %d\numask 022\n", geteuid() != 0 && is_parents_keyring());
     (void)fprintf(to, "death %d\nfiles %llu %llu\ncore %llu\n", SIGKILL,
                   (unsigned long long)files->rlim_cur, (unsigned long long)files->rlim_max,
                   (unsigned long long)core->rlim_cur);
@@ -169,6 +183,7 @@ static void dirty_parent(void)
     (void)signal(SIGUSR2, SIG_IGN);
     (void)signal(SIGHUP, on_signal);
     (void)umask(077);
+    (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, keyring);
     (void)setenv("REXEC_SECRET", "x", 1);
     (void)setenv("LD_PRELOAD_NOT", "x", 1);
     /* Without close-on-exec, low and high. */
