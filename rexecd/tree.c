@@ -58,10 +58,18 @@ static bool parse_stat(const char *text, struct process *p)
     return true;
 }
 
+/* Whether it is this process that lacks something, and not the other that is gone. */
+static bool is_ours_to_blame(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* False: there is no such process, or errno says what is lacking. */
 static bool read_stat(pid_t pid, struct process *p)
 {
     char path[32], text[1024];
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    errno = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -100,8 +108,9 @@ static bool read_all(struct processes *list)
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
         struct process p;
-        if (*end == '\0' && pid > 1 && read_stat((pid_t)pid, &p))
-            all = add(list, &p);
+        if (*end != '\0' || pid <= 1)
+            continue;
+        all = read_stat((pid_t)pid, &p) ? add(list, &p) : !is_ours_to_blame(errno);
     }
     (void)closedir(proc);
     return all;
@@ -164,14 +173,17 @@ static void mark(const struct processes *list, const struct roots *roots)
 }
 
 /* The descriptor stands for the process that has the number now; that it is still the one that was
- * looked at shows in its start. */
-static bool hit(const struct process *p, int signal)
+ * looked at shows in its start. *able becomes false if descriptors are lacking. */
+static bool hit(const struct process *p, int signal, bool *able)
 {
     int fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+    struct process again;
+    bool found = fd >= 0 && read_stat(p->pid, &again);
+    if (!found && is_ours_to_blame(errno))
+        *able = false;
     if (fd < 0)
         return false;
-    struct process again;
-    bool same = read_stat(p->pid, &again) && again.start == p->start;
+    bool same = found && again.start == p->start;
     bool done = same && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0;
     (void)close(fd);
     return done;
@@ -189,13 +201,13 @@ static bool look(struct processes *list, const struct roots *roots)
 }
 
 /* Sends the signal to all that are marked, but for those that have stopped already if that is what
- * it is. How many it went to. */
-static size_t hit_all(const struct processes *list, int signal)
+ * it is. How many it went to; *able as above. */
+static size_t hit_all(const struct processes *list, int signal, bool *able)
 {
     size_t n = 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct process *p = &list->all[i];
-        if (p->ours && !p->dead && !(signal == SIGSTOP && p->stopped) && hit(p, signal))
+        if (p->ours && !p->dead && !(signal == SIGSTOP && p->stopped) && hit(p, signal, able))
             n++;
     }
     return n;
@@ -214,16 +226,17 @@ size_t tree_kill(struct tree_root *roots, size_t count, int rounds)
     qsort(roots, count, sizeof *roots, by_root);
     for (int round = 0; round < rounds && more > 0; round++) {
         seen &= look(&list, &all);
-        more = hit_all(&list, SIGSTOP);
+        more = hit_all(&list, SIGSTOP, &seen);
     }
     more = 1;
     for (int round = 0; round < rounds && more > 0; round++) {
-        more = hit_all(&list, SIGKILL);
+        more = hit_all(&list, SIGKILL, &seen);
         total += more;
         if (more > 0)
             seen &= look(&list, &all);
     }
-    /* Where not all could be looked at: their groups at least, as long as those are their own. */
+    /* Where not all could be looked at, or hit: their groups at least, as long as those are their
+     * own. */
     for (size_t i = 0; !seen && i < count; i++)
         total += !roots[i].reaped && tree_signal(roots[i].pid, SIGKILL) == 0;
     free(list.all);

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -150,6 +151,34 @@ static void test_kill_rest(void **state)
     expect_killed(last);
     root.pid = pid;
     assert_int_equal(tree_kill(&root, 1, ROUNDS), 0);
+}
+
+/* Without the descriptors that looking takes: whatever is lacking when, the group is killed. */
+static void test_kill_without_descriptors(void **state)
+{
+    (void)state;
+    enum { ENOUGH = 8, MOST = 64 };
+    struct rlimit files, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    for (int left = 0; left <= ENOUGH; left++) {
+        pid_t last = 0, pid = family(2, false, &last);
+        struct tree_root root = {pid, false};
+        int taken[MOST], n = 0;
+        few = (struct rlimit){.rlim_cur = MOST, .rlim_max = files.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        while (n < MOST && (taken[n] = dup(report[0])) >= 0)
+            n++;
+        assert_true(n > ENOUGH);
+        for (int i = 0; i < left; i++)
+            (void)close(taken[--n]);
+        size_t hit = tree_kill(&root, 1, ROUNDS);
+        while (n > 0)
+            (void)close(taken[--n]);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+        assert_true(hit >= 1);
+        expect_killed(pid);
+        expect_killed(last);
+    }
 }
 
 /* "A kill hits only its own": a number that now is another's process is nobody's command. */
@@ -531,13 +560,21 @@ int main(void)
 {
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     const struct CMUnitTest tests[] = {
-        TREE_TEST(test_signal),           TREE_TEST(test_kill),
-        TREE_TEST(test_kill_rest),        TREE_TEST(test_pid_reuse),
-        TREE_TEST(test_not_self),         TREE_TEST(test_nothing),
-        TREE_TEST(test_holders),          TREE_TEST(test_holders_of_a_terminal),
-        TREE_TEST(test_no_cgroups),       TREE_TEST(test_cgroups),
-        TREE_TEST(test_cgroups_again),    TREE_TEST(test_cgroups_not_again),
-        TREE_TEST(test_cgroups_prepared), TREE_TEST(test_many_cgroups),
+        TREE_TEST(test_signal),
+        TREE_TEST(test_kill),
+        TREE_TEST(test_kill_rest),
+        TREE_TEST(test_kill_without_descriptors),
+        TREE_TEST(test_pid_reuse),
+        TREE_TEST(test_not_self),
+        TREE_TEST(test_nothing),
+        TREE_TEST(test_holders),
+        TREE_TEST(test_holders_of_a_terminal),
+        TREE_TEST(test_no_cgroups),
+        TREE_TEST(test_cgroups),
+        TREE_TEST(test_cgroups_again),
+        TREE_TEST(test_cgroups_not_again),
+        TREE_TEST(test_cgroups_prepared),
+        TREE_TEST(test_many_cgroups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
