@@ -73,7 +73,7 @@ static bool seconds(struct taking *t, const char *value, int64_t *ms)
     for (int i = decimals < 0 ? 0 : decimals; i < 3; i++)
         n *= 10;
     if (*p != '\0' || n <= 0)
-        return wrong(t, "not a number of seconds:", value);
+        return wrong(t, "--timeout wants seconds above 0, as in 5 or 0.25, not", value);
     *ms = n;
     return true;
 }

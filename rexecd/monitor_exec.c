@@ -570,7 +570,7 @@ void exec_start_failed(struct monitor *m, const struct job *c)
 {
     struct policy_refusal refusal;
     enum rx_error error = failure_of(c, &refusal);
-    log_info("%s: command %llu as %s: not started: %s", session_label(c->session),
-             (unsigned long long)c->number, c->user, refusal.text);
+    log_info("%s: command %llu as %s: not started: %s: %s", session_label(c->session),
+             (unsigned long long)c->number, c->user, rx_error_name(error), refusal.text);
     refuse(m, c->session, c->stream, true, error, refusal.text, RX_ABSENT);
 }

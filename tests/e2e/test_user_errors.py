@@ -301,12 +301,16 @@ class Commands(UserTest):
         self.user_error(self.lab.rexec("no-such-command", "x", options=("--exec",)),
                         "there is no such command on the server: no-such-command, or the interpreter that it names; "
                         "check the spelling")
+        self.assertRegex(self.lab.said(), r": not started: command_not_found: no-such-command, or the interpreter")
 
     def test_not_executable(self):
         self.user_error(self.lab.rexec("/etc/passwd", options=("--exec",)), "the command cannot be executed: "
                         "Permission denied; check its permissions")
 
     def test_the_timeout(self):
+        for value in ("0", "-1", "soon", "1.2345"):
+            self.one_line(self.lab.rexec("true", options=("--timeout", value)),
+                          f"--timeout wants seconds above 0, as in 5 or 0.25, not {value}; ")
         run = self.lab.rexec("sleep 60", options=("--timeout", "0.1"))
         self.check(run, 128 + signal.SIGTERM, stderr=f"rexec: {NAME}: the command was ended: timeout: it took longer "
                    "than it was given\n".encode())
