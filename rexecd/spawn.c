@@ -224,9 +224,15 @@ IN_CHILD void child_signals(uint64_t changed)
 IN_CHILD long child_directory(const struct spawn_plan *plan)
 {
     static const char root[] = "/";
-    if (call1(SYS_chdir, P(plan->user.home)) < 0)
+    long home = call1(SYS_chdir, P(plan->user.home));
+    if (home < 0)
         (void)call1(SYS_chdir, P(root));
-    return plan->directory != NULL ? call1(SYS_chdir, P(plan->directory)) : 0;
+    if (plan->directory == NULL)
+        return 0;
+    /* What is relative to the home directory is relative to nothing else. */
+    if (home < 0 && plan->directory[0] != '/')
+        return home;
+    return call1(SYS_chdir, P(plan->directory));
 }
 
 /* As execvp(3): the first that is there counts; that one may not be executed is told only if no

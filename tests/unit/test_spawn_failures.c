@@ -135,6 +135,18 @@ static void test_failures(void **state)
     plan = new_plan(NULL, good);
     plan->directory = copy("/etc/passwd");
     fails(plan, SPAWN_STEP_DIRECTORY, ENOTDIR);
+    /* Without a home directory it starts in /, and what is relative to home is not there. */
+    static char no_home[] = "/no/such/home";
+    plan = new_plan(NULL, good);
+    plan->user.home = no_home;
+    plan->directory = copy("etc");
+    fails(plan, SPAWN_STEP_DIRECTORY, ENOENT);
+    const char *const where[] = {"pwd", NULL};
+    char out[64];
+    plan = new_plan(NULL, where);
+    plan->user.home = no_home;
+    (void)run(plan, out, sizeof out);
+    assert_string_equal(out, "/\n");
     plan = new_plan(NULL, good);
     plan->cgroup = like_a_cgroup("/dev/full");
     fails(plan, SPAWN_STEP_CGROUP, ENOSPC);
