@@ -229,6 +229,25 @@ class Hygiene(unittest.TestCase):
     def test_leaked_groups_and_capabilities_of_root_as_another_user(self):
         self.thousand(pwd.getpwnam("nobody"))
 
+    @unittest.skipUnless(ROOT and shutil.which("setpriv"), "needs root, and setpriv")
+    def test_leaked_capabilities_that_the_daemon_was_given(self):
+        """Those that would pass on: inheritable ones of root's, ambient ones of an ordinary user's (systemd's
+        AmbientCapabilities)."""
+        user = pwd.getpwnam("nobody")
+        given = ("setpriv", "--inh-caps", "+kill")
+        for prefix in (given, (*given, "--ambient-caps", "+kill", "--reuid", str(user.pw_uid),
+                               "--regid", str(user.pw_gid), "--clear-groups")):
+            with self.subTest(prefix=prefix), Lab(grant_options=("--user", user.pw_name), any_shell="yes") as lab:
+                lab.stop()
+                for path in (lab.dir, *lab.dir.rglob("*")):
+                    shutil.chown(path, user.pw_name if "--reuid" in prefix else 0)
+                lab.prefix = prefix
+                lab.start()
+                has = pathlib.Path(f"/proc/{lab.server.pid}/status").read_text()
+                self.assertRegex(has, r"CapInh:\s0*20\n")
+                run = lab.rexec("/bin/grep", "^Cap[IPEA]", "/proc/self/status", options=("--exec", "-l", user.pw_name))
+                self.assertEqual(re.findall(r"\w+$", run.stdout.decode(), re.M), [f"{0:016x}"] * 4, run)
+
     @unittest.skipUnless(ROOT and shutil.which("useradd"), "needs root, and useradd")
     def test_leaked_groups_the_user_has_exactly_his_own(self):
         name, group = f"rexect{os.getpid()}", grp.getgrgid(1).gr_name
