@@ -1,5 +1,6 @@
 #include "rexecd/ids.h"
 
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct ids {
     STAILQ_HEAD(entries, entry) ended; /* the longest ended first */
     size_t ended_count, remembered;
     int64_t horizon;
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* of the hash */
 };
 
 struct ids *ids_new(size_t remembered, int64_t now)
@@ -41,6 +43,7 @@ struct ids *ids_new(size_t remembered, int64_t now)
     ids->mask = count - 1;
     ids->remembered = remembered;
     ids->horizon = now;
+    randombytes_buf(ids->key, sizeof ids->key);
     STAILQ_INIT(&ids->ended);
     return ids;
 }
@@ -60,11 +63,17 @@ void ids_free(struct ids *ids)
     free(ids);
 }
 
-/* Ids are a client's random bits. One that chooses them to collide makes its own look-ups slow, and
- * is bounded by what is remembered. */
+uint64_t ids_hash(const struct ids *ids, const uint8_t id[static RX_COMMAND_ID_SIZE])
+{
+    uint8_t hash[crypto_shorthash_BYTES] = {0};
+    _Static_assert(sizeof hash == sizeof(uint64_t), "one number");
+    (void)crypto_shorthash(hash, id, RX_COMMAND_ID_SIZE, ids->key); /* it cannot fail */
+    return rx_get64(hash);
+}
+
 static struct bucket *bucket_of(const struct ids *ids, const uint8_t *id)
 {
-    return &ids->buckets[(rx_get64(id) ^ rx_get64(id + 8)) & ids->mask];
+    return &ids->buckets[ids_hash(ids, id) & ids->mask];
 }
 
 static struct entry *find(const struct ids *ids, const uint8_t *id)

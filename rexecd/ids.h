@@ -27,6 +27,10 @@ void ids_free(struct ids *ids);
 enum ids_answer ids_find(const struct ids *ids, const uint8_t id[static RX_COMMAND_ID_SIZE],
                          const uint8_t kid[static RX_KID_SIZE]);
 
+/* Of an id, under a key that nobody knows: clients choose their ids, and one whose all fell into
+ * the same place of a table would make everybody's look-ups slow. */
+uint64_t ids_hash(const struct ids *ids, const uint8_t id[static RX_COMMAND_ID_SIZE]);
+
 /* A command begins at `now`. 0, or -1 without memory. The id must be unknown. */
 int ids_add(struct ids *ids, const uint8_t id[static RX_COMMAND_ID_SIZE],
             const uint8_t kid[static RX_KID_SIZE], int64_t now);

@@ -4,27 +4,26 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "proto/bytes.h"
 #include "rexecd/log.h"
 #include "rexecd/monitor_internal.h"
 
 /* ---- by id ------------------------------------------------------------------------------ */
 
-static size_t bucket_of(const uint8_t id[static RX_COMMAND_ID_SIZE])
+static size_t bucket_of(const struct monitor *m, const uint8_t id[static RX_COMMAND_ID_SIZE])
 {
-    return (rx_get64(id) ^ rx_get64(id + 8)) % BUCKETS;
+    return ids_hash(m->ids, id) % BUCKETS;
 }
 
 void job_index(struct job *c)
 {
-    LIST_INSERT_HEAD(&c->monitor->by_id[bucket_of(c->id)], c, by_id);
+    LIST_INSERT_HEAD(&c->monitor->by_id[bucket_of(c->monitor, c->id)], c, by_id);
 }
 
 struct job *job_by_id(const struct monitor *m, const uint8_t kid[static RX_KID_SIZE],
                       const uint8_t id[static RX_COMMAND_ID_SIZE])
 {
     struct job *c;
-    LIST_FOREACH(c, &m->by_id[bucket_of(id)], by_id)
+    LIST_FOREACH(c, &m->by_id[bucket_of(m, id)], by_id)
     if (memcmp(c->id, id, sizeof c->id) == 0 &&
         memcmp(c->session->kid, kid, sizeof c->session->kid) == 0)
         return c;

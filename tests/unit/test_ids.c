@@ -1,6 +1,7 @@
 /* rexecd/ids.c, rexecd/quota.c: which commands there were, and how many there are. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -50,6 +51,33 @@ static void test_ids(void **state)
     ids_free(NULL);
 }
 
+/* Ids that somebody has chosen, alike in whatever may be made of their bytes without a secret, do
+ * not meet in one place, and another server has other places. */
+static void test_chosen(void **state)
+{
+    (void)state;
+    enum { IDS = 1024, PLACES = 4096 };
+    struct ids *ids[2] = {ids_new(REMEMBERED, 0), ids_new(REMEMBERED, 0)};
+    static bool taken[PLACES];
+    size_t places = 0, same = 0;
+    assert_non_null(ids[0]);
+    assert_non_null(ids[1]);
+    for (unsigned n = 0; n < IDS; n++) {
+        uint8_t id[RX_COMMAND_ID_SIZE] = {0};
+        id[0] = id[8] = (uint8_t)n; /* both halves alike */
+        id[1] = id[9] = (uint8_t)(n >> 8);
+        size_t place = ids_hash(ids[0], id) % PLACES;
+        places += !taken[place];
+        taken[place] = true;
+        same += place == ids_hash(ids[1], id) % PLACES;
+        assert_true(ids_hash(ids[0], id) == ids_hash(ids[0], id));
+    }
+    assert_true(places > IDS / 2);
+    assert_true(same < IDS / 2);
+    ids_free(ids[0]);
+    ids_free(ids[1]);
+}
+
 /* The longest ended are forgotten first, those that run never; the horizon is the latest beginning
  * that was forgotten. */
 static void test_horizon(void **state)
@@ -92,20 +120,23 @@ static void test_horizon_never_falls(void **state)
     ids_free(ids);
 }
 
-/* Ids that all fall into one place are told apart all the same. */
+/* Ids that share their places with others, as there are more of them, are told apart all the same.
+ */
 static void test_collisions(void **state)
 {
     (void)state;
-    struct ids *ids = ids_new(MANY, 0);
+    struct ids *ids = ids_new(REMEMBERED, 0);
     uint8_t id[RX_COMMAND_ID_SIZE] = {0};
     assert_non_null(ids);
-    for (unsigned n = 0; n < 256; n++) {
-        id[7] = id[15] = (uint8_t)n; /* the two halves cancel out */
+    for (unsigned n = 0; n < MANY; n++) {
+        id[7] = id[15] = (uint8_t)n;
+        id[6] = (uint8_t)(n >> 8);
         assert_int_equal(ids_find(ids, id, mine), IDS_UNKNOWN);
         assert_int_equal(ids_add(ids, id, n % 2 == 0 ? mine : other, n), 0);
     }
-    for (unsigned n = 0; n < 256; n++) {
+    for (unsigned n = 0; n < MANY; n++) {
         id[7] = id[15] = (uint8_t)n;
+        id[6] = (uint8_t)(n >> 8);
         assert_int_equal(ids_find(ids, id, mine), n % 2 == 0 ? IDS_OWN : IDS_FOREIGN);
         ids_end(ids, id);
     }
@@ -140,11 +171,9 @@ static void test_quota(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_horizon_never_falls),
-        cmocka_unit_test(test_collisions),
-        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_ids),        cmocka_unit_test(test_chosen),
+        cmocka_unit_test(test_horizon),    cmocka_unit_test(test_horizon_never_falls),
+        cmocka_unit_test(test_collisions), cmocka_unit_test(test_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
