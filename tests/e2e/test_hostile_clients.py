@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import resource
 import unittest
 
@@ -112,6 +113,16 @@ class Stop(unittest.TestCase):
             self.assertEqual(client.stdout.readline(), b"up\n")
             status = lab.stop()
             out, err = client.communicate(timeout=30)
+            self.assertEqual((status, client.returncode, out), (0, 7, b"bye\n"), err)
+
+    def test_orderly_stop_of_what_has_stopped(self):
+        """A command that was stopped (SIGSTOP) hears of it, too: it goes on, and ends as it likes."""
+        with Lab(stop_grace="60") as lab:
+            client = lab.popen("trap 'echo bye; exit 7' TERM; echo $$; kill -STOP $$; while :; do sleep 0.05; done")
+            stat = pathlib.Path(f"/proc/{int(client.stdout.readline())}/stat")
+            self.assertTrue(until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T"))
+            status = lab.stop()
+            out, err = client.communicate(timeout=60)
             self.assertEqual((status, client.returncode, out), (0, 7, b"bye\n"), err)
 
 
