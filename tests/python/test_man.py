@@ -30,6 +30,18 @@ class TestPages(unittest.TestCase):
                 if option is not None:
                     self.assertRegex(page, r"(?m)^ +(?:[^ ]+.*, )?" + option + r"\b", option)
 
+    def test_every_field_of_audit_records(self):
+        with open(os.path.join(SOURCE, "rexecd", "audit.c"), encoding="ascii") as file:
+            fields = set(re.findall(r'\bput\w*\(object, "(\w+)"', file.read()))
+        with open(os.path.join(SOURCE, "rexecd", "monitor_exec.c"), encoding="ascii") as file:
+            runs = re.findall(r'\[RX_RUN_\w+\] = "(\w+)"', file.read())
+        self.assertGreater(len(fields), 30)
+        self.assertGreater(len(runs), 3)
+        with open(os.path.join(SOURCE, "docs", "man", "rexecd.8"), encoding="ascii") as file:
+            section = file.read().split(".Sh AUDIT RECORDS\n")[1].split("\n.Sh ")[0]
+        said = set(re.findall(r"^\.Cm (\w+)", section, re.MULTILINE)) | set(re.findall(r"\(oq(\w+)\\\(cq", section))
+        self.assertEqual(fields.union(runs) - said, set())
+
 
 if __name__ == "__main__":
     unittest.main()
