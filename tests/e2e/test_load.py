@@ -63,17 +63,22 @@ class Load(unittest.TestCase):
             pids = (lab.server.pid, lab.net_pid())
             self.assertTrue(until(lambda: len(children(pids[0])) == 1))
             before = [descriptors(pid) for pid in pids]
-            clients = []
+            clients, gate = [], lab.dir / "gate"
+            os.mkfifo(gate)
             for number in range(CONNECTIONS):
                 command = lab.command_line()
                 batch = [command[0], "batch", "-j", "4", "--json", *command[1:]]
                 client = subprocess.Popen(batch, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                           stderr=subprocess.DEVNULL)
-                lines = [f"echo {number} {part} | sha256sum; exit {part}" for part in range(4)]
+                lines = [f": <{gate}; echo {number} {part} | sha256sum; exit {part}" for part in range(4)]
                 client.stdin.write("\n".join(lines).encode() + b"\n")
                 client.stdin.close()
                 client.stdin = None
                 clients.append(client)
+            # All of them run, and wait for somebody who opens the other end.
+            self.assertTrue(until(lambda: len(children(pids[0])) == 1 + 4 * CONNECTIONS, seconds=280, step=0.5))
+            opened = os.open(gate, os.O_WRONLY)
+            self.addCleanup(os.close, opened)
             for number, client in enumerate(clients):
                 out, _ = client.communicate(timeout=280)
                 results = [json.loads(line) for line in out.splitlines()]
