@@ -4,6 +4,7 @@ The test stops the real net, takes its end of the way to the monitor, and plays 
 clients behind it. REXEC_HOSTILE_DATAGRAMS: how many random ones (default 4000), REXEC_HOSTILE_SEED: which.
 """
 
+import ctypes
 import json
 import os
 import pathlib
@@ -12,9 +13,9 @@ import struct
 import time
 import unittest
 
-from lab import SANITIZED, SOURCE, Lab, alive, children, until
-from hostile_net import (CLOSE, ERROR, FROM_NET, OF_COMMANDS, OF_SESSIONS, RESET, TYPES, Gone, Monitor, Session, UserLab,
-                         datagram, exec_message, m1_from_somewhere, ready_nets)
+from lab import NAME, SANITIZED, SOURCE, Lab, alive, children, until
+from hostile_net import (CLOSE, ERROR, FROM_NET, OF_COMMANDS, OF_SESSIONS, RESET, TYPES, Gone, Monitor, Session, Source,
+                         UserLab, datagram, exec_message, m1_from_somewhere, ready_nets)
 import rexec_protocol as rx
 
 ROOT = os.geteuid() == 0
@@ -291,6 +292,20 @@ class AsRoot(unittest.TestCase):
             session.request(rx.add_trailer(session.keys.request, self.touching(), 1))
             session.expect("DROP")
         proven.close()
+        self.unharmed()
+
+    def test_clients_from_nowhere(self):
+        """A client's address may be a lie, but is an address: grants are bound to some."""
+        m1 = rx.ClientHandshake(self.monitor.psk, NAME, rx.CHACHA20POLY1305, os.urandom).m1
+        somewhere = {1: range(256), 2: (32,), 3: (128,)}
+        for family in (0, 1, 2, 3, 4, 2**31, 2**32 - 1):
+            for bits in (0, 1, 8, 31, 32, 33, 127, 128, 129, 255):
+                self.monitor.last += 1
+                number = self.monitor.last
+                peer = Source(family, (ctypes.c_uint8 * 16)(*[255] * 16), bits)
+                self.monitor.send("M1", number, peer=peer, port=1234, m1=m1)
+                self.monitor.expect(number, "M2" if bits in somewhere.get(family, ()) else "DROP")
+                self.monitor.send("CLOSED", number, how=ERROR)
         self.unharmed()
 
     def test_every_message_in_every_state(self):

@@ -220,6 +220,20 @@ class Revoked(unittest.TestCase):
             lab.server.send_signal(signal.SIGHUP)
             self.ended(lab, shell)
 
+    def test_within_the_handshake(self):
+        """A grant that was good when M1 came, and is not when M3 does: the right proof is no use any more."""
+        for take_back in (self.revoke, lambda lab: (lab.grants / "me").unlink()):
+            with Lab() as lab, Client(lab, psk_of(lab)) as client:
+                mark, before = lab.dir / "mark", lab.said().count("grants: ")
+                self.assertTrue(client.challenge())
+                take_back(lab)
+                lab.server.send_signal(signal.SIGHUP)
+                self.assertTrue(until(lambda: lab.said().count("grants: ") > before))
+                client.send(client.m3, client.exec(f"touch {mark}"))
+                self.assertEqual(client.take(1), b"")
+                self.assertFalse(mark.exists())
+                self.assertEqual((records(lab), records(lab, "session"), lab.server.poll()), ([], [], None))
+
     def test_expired_in_the_middle(self):
         with Lab() as lab:
             end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=4)

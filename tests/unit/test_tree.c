@@ -163,7 +163,7 @@ static void test_kill_without_descriptors(void **state)
     for (int left = 0; left <= ENOUGH; left++) {
         pid_t last = 0, pid = family(2, false, &last);
         struct tree_root root = {pid, false};
-        int taken[MOST], n = 0;
+        int taken[MOST] = {0}, n = 0;
         few = (struct rlimit){.rlim_cur = MOST, .rlim_max = files.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
         while (n < MOST && (taken[n] = dup(report[0])) >= 0)
