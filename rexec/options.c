@@ -44,6 +44,21 @@ static const struct option_rule *by_name(const struct reader *r, const char *nam
     return NULL;
 }
 
+/* One that is for other verbs is not unknown: it may be that the verb does not come first. */
+static bool no_option(const struct reader *r, char letter, const char *name, size_t n,
+                      const char *word)
+{
+    bool other = false;
+    for (const struct option_rule *rule = option_list; rule->option != OPTION_NONE; rule++) {
+        other |= letter != '\0' && rule->letter == letter;
+        other |= name != NULL && rule->name != NULL && strlen(rule->name) == n &&
+                 memcmp(rule->name, name, n) == 0;
+    }
+    return wrong(
+        r, other ? "a verb comes first, and this is an option of others:" : "there is no option",
+        word);
+}
+
 /* --help, --version and the like: nothing behind them matters. */
 static bool decided(const struct reader *r)
 {
@@ -62,7 +77,7 @@ static bool long_option(struct reader *r, const char *word)
     size_t n = strcspn(name, "=");
     const struct option_rule *rule = by_name(r, name, n);
     if (rule == NULL)
-        return wrong(r, "there is no option", word);
+        return no_option(r, '\0', name, n, word);
     const char *value = name[n] == '=' ? name + n + 1 : NULL;
     if (!rule->takes && value != NULL)
         return wrong(r, "this option takes no argument:", word);
@@ -81,7 +96,7 @@ static bool short_options(struct reader *r, const char *word)
         const struct option_rule *rule = by_letter(r, *p);
         char letter[] = {'-', *p, '\0'};
         if (rule == NULL)
-            return wrong(r, "there is no option", letter);
+            return no_option(r, *p, NULL, 0, letter);
         if (!rule->takes) {
             if (!option_apply(r->o, rule->option, "", r->error))
                 return false;

@@ -419,6 +419,12 @@ class Here(UserTest):
             self.user_error(self.with_config("lab01", "true"), f"{path}{error}", "-F none")
         self.user_error(self.with_config("-F", self.home, "lab01", "true"), f"{self.home}: Is a directory; ")
 
+    def test_an_option_of_another_verb(self):
+        for words, said in ((("-F", "none", "batch", "-j", "2", NAME), "a verb comes first, and this is an option of "
+                             "others: -j; see"), (("ping", "--timeout", "1", NAME), "of others: --timeout; see"),
+                            (("ping", "--tiemout", "1", NAME), "there is no option --tiemout; see")):
+            self.user_error(call(REXEC, *words), said)
+
     def test_grant_with_its_words_turned_round(self):
         self.user_error(self.with_config("grant", NAME, self.lab.key), f"there is no key {NAME}; give the key's file "
                         "first, then the server's name")
