@@ -587,7 +587,10 @@ class Resumed(Terminals):
         for hold in ("</dev/null &", "</dev/null >/dev/null 2>&1 & } 3<>/dev/tty"):
             with self.subTest(hold=hold):
                 line = (f"trap '' HUP; {'{' if '}' in hold else ''} sleep 600 {hold}\necho job=$!=; "
-                        "setsid sleep 600 </dev/null >/dev/null 2>&1 & echo other=$!=")
+                        "setsid sleep 600 </dev/null >/dev/null 2>&1 & other=$!\n"
+                        # Until it executes it has the terminal open, too.
+                        "until read name </proc/$other/comm && [ $name = sleep ]; do sleep 0.02; done; "
+                        "echo other=$other=")
                 client, _ = self.connect()
                 command = client.session.exec([(rp.WORD, line.encode())], pty={"term": "xterm", "rows": 24, "cols": 80})
                 client.until(lambda: command in client.ended)
