@@ -215,6 +215,10 @@ void job_drained(struct job *c)
     if (c->state != JOB_ENDED || c->drained)
         return;
     c->drained = true;
+    /* The client ended it, and what has left its process group and still holds its output is to end
+     * with it: of what calls ssh, some count on that. Who lets go of the output stays. */
+    if (c->by == BY_CLIENT)
+        c->ending = c->killed = true;
     if (found_in_cgroup(c, &search)) {
         job_send_exit(c, IPC_EXIT_NOW, &search.found);
         return;

@@ -77,6 +77,15 @@ class Idioms(CallerTest):
         pid = int((self.dir / "pid").read_text())
         self.assertTrue(until(lambda: not alive(pid)))
 
+    @needs("bash")
+    def test_killed_with_a_job_of_its_own_group(self):
+        """As GNU parallel has them: what the command started goes with it, also out of its process group."""
+        script = 'rexec $h \'cd "\'$2\'"; exec bash -c "set -m; sleep 600 & echo \\$! >job; echo \\$\\$ >pid; exec sleep 600"\' & ' + \
+            ASLEEP + 'kill $!; wait $!; echo $?'
+        self.check(self.shell(script, self.dir / "pid", self.dir), 0, b"143\n")
+        pid = int((self.dir / "job").read_text())
+        self.assertTrue(until(lambda: not alive(pid)))
+
     @needs("timeout")
     def test_timeout(self):
         """ALRM is what timeout's own clock sends it: so the time is up when the command is there, not before."""
