@@ -1,4 +1,7 @@
 /* rexec -N HOST: a proven connection, and no command, until a signal or the server ends it. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "rexec/reach.h"
 #include "rexec/report.h"
 #include "rexec/signals.h"
@@ -18,9 +21,26 @@ static void on_signal(void *user, int number)
     reach_stop(&h->reach);
 }
 
+/* In the background nothing is read or written any more, and who waits for the end of our output
+ * (`$(...)`) waits in vain; as ssh does it, our words go with it, but for those that -v asks for.
+ */
+static void let_go(const struct options *o)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0)
+        return;
+    (void)dup2(nothing, STDIN_FILENO);
+    (void)dup2(nothing, STDOUT_FILENO);
+    if (o->verbose == 0)
+        (void)dup2(nothing, STDERR_FILENO);
+    (void)close(nothing);
+}
+
 static void on_event(void *user, const struct rx_client_event *event)
 {
     struct hold *h = user;
+    if (event->what == RX_ON_WELCOME && h->reach.options->background)
+        let_go(h->reach.options);
     if (event->what == RX_ON_READY) /* before, signals end us, too */
         (void)signals_catch(&h->signals, h->reach.base, on_signal, h);
 }

@@ -289,6 +289,12 @@ class Hold(Caller):
         self.assertEqual(self.commands(), 1)
         self.refused("-N", "-i/no/such/key", "h", part="/no/such/key")
 
+    def test_in_the_background(self):
+        """-f -N: who called it sees the end of its output, while it holds the connection."""
+        self.check(self.call("-f", "-N", "h"))
+        self.assertNotIn("session closed", self.lab.said().rsplit("session opened", 1)[-1])
+        self.refused("-f", "-N", "-i/no/such/key", "h", part="/no/such/key")
+
 
 class Environment(Caller):
     flags = {"accept_env": "LANG LC_* GOOD"}
