@@ -119,6 +119,17 @@ class Idioms(CallerTest):
             exec {COPROC[1]}>&-; wait $COPROC_PID; echo $?''')
         self.check(run, 0, b"a\n3 4 0\nequal\n<a  b><c'd><e\"f><$g><new\nline><>\ngot:string\n25\n36\n49\n0\n")
 
+    @needs("bash")
+    def test_bashrc(self):
+        """Where bash is built to read it for sshd's commands, it can be told to read it for ours."""
+        (self.dir / ".bashrc").write_text("echo read\n")
+        for variable in ((), ("-o", "SetEnv=SSH_CLIENT=rexec")):
+            here = subprocess.run(["bash", "-c", "echo run"], stdin=subprocess.DEVNULL, capture_output=True, check=True,
+                                  timeout=60, env={"HOME": str(self.dir), **({"SSH_CLIENT": "x"} if variable else {})})
+            run = self.call("rexec", "-n", *variable, "--env", f"HOME={self.dir}", "--exec", self.host, "bash", "-c",
+                            "echo run")
+            self.check(run, 0, here.stdout)
+
     def test_conditions(self):
         self.check(self.shell('if rexec $h test -d /; then echo yes; fi; rexec $h false || echo no; '
                               'rexec $h "kill -9 \\$\\$"; echo $?; ! rexec $h exit 5 && rexec $h exit 6; echo $?; '

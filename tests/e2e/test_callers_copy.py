@@ -54,6 +54,22 @@ class Rsync(CallerTest):
         self.call("rsync", "two", f"{ME}@{self.host}:{self.dir}/three", env={"RSYNC_RSH": "rexec"})
         self.assertEqual((self.dir / "three").read_bytes(), b"one")
 
+    @needs("rrsync")
+    def test_forced_to_one_directory(self):
+        """rrsync, which looks for what sshd would have said."""
+        key = self.dir / "key"
+        self.lab.make_key(key)
+        (self.dir / "open").mkdir()
+        (self.dir / "open" / "one").write_bytes(b"one")
+        self.lab.add_grant("forced", key, "--command", 'SSH_ORIGINAL_COMMAND="$REXEC_ORIGINAL_COMMAND" exec '
+                           f"rrsync -ro '{self.dir}/open'")
+        self.lab.server.send_signal(signal.SIGHUP)
+        words = ["rsync", "-a", "-e", f"{REXEC} -i {key}"]
+        self.assertTrue(until(lambda: self.call(*words, f"{self.host}:/one", "two", status=None).returncode == 0))
+        self.assertEqual((self.dir / "two").read_bytes(), b"one")
+        self.call(*words, "two", f"{self.host}:/two", status=12)
+        self.assertFalse((self.dir / "open" / "two").exists())
+
     def test_failures(self):
         """The statuses of rsync: the remote side's is not mistaken for the transport's. Where its child has
         not ended yet, rsync says 12."""
