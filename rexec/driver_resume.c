@@ -32,6 +32,8 @@ static bool may_try_again(const struct rx_driver *d, enum rx_error error)
     /* While a lost connection is sought, whoever else answers there in the handshake (a captive
      * portal, a server that is being set up) may be gone at the next try. */
     bool seeking = d->lost_ms >= 0 && d->proven && !rx_connection_ready(d->connection);
+    /* Others may have taken the lost one's place, or it is still in it: until it is noticed. */
+    seeking = seeking || (d->lost_ms >= 0 && error == RX_E_SESSION_LIMIT);
     if (!d->born || !(passes(error) || seeking))
         return false;
     /* A server that is being restarted, or is full for a moment. Nothing was asked for yet. */

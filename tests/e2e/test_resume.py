@@ -247,6 +247,26 @@ class Away(Resume):
         self.gone(pid)
 
 
+class Full(Resume):
+    flags = {"max_connections": 1}
+
+    def test_another_has_the_place(self):
+        """A server that is full for a moment is no reason to give up what runs there."""
+        client, _ = self.started("cat; exit 4")
+        self.relay.open = False
+        self.relay.cut()
+        self.assertTrue(until(lambda: "session closed" in self.lab.said()), self.lab.said())
+        self.lab.port = self.relay.to
+        other = self.enterContext(self.lab.popen(options=("-N",)))
+        self.addCleanup(other.kill)
+        self.assertTrue(until(lambda: self.lab.said().count("session opened") == 2), self.lab.said())
+        self.relay.open = True
+        self.assertTrue(until(lambda: "too many connections" in self.lab.said()), self.lab.said())
+        other.terminate()
+        out, _ = client.communicate(b"input\n", timeout=60)
+        self.assertEqual((client.returncode, out), (4, b"input\n"))
+
+
 class Callers(Resume):
     """Programs that call rexec where they would call ssh: their connection is cut again and again, and they never
     know."""
