@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <string.h>
 
 #include "rexec/driver_internal.h"
 #include "rexec/explain.h"
@@ -198,9 +199,20 @@ static void on_alive(evutil_socket_t fd, short what, void *user)
     arm_alive(d);
 }
 
+/* Of a name's addresses, the one that led to the server comes first from now on: others may be
+ * slow to fail, or other servers, that know nothing of our commands. */
+static void prefer_address(struct rx_driver *d)
+{
+    const struct rx_address here = d->addresses.list[d->at];
+    memmove(&d->addresses.list[1], &d->addresses.list[0], d->at * sizeof here);
+    d->addresses.list[0] = here;
+    d->at = 0;
+}
+
 void driver_welcomed(struct rx_driver *d)
 {
     (void)event_del(&d->deadline);
+    prefer_address(d);
     d->welcomed_ms = driver_now_ms();
     d->progress = false;
     d->unanswered = 0;

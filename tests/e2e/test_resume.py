@@ -267,6 +267,28 @@ class Full(Resume):
         self.assertEqual((client.returncode, out), (4, b"input\n"))
 
 
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "only root may have another /etc/hosts")
+@unittest.skipUnless(pathlib.Path("/proc/net/if_inet6").exists(), "there is no IPv6 here")
+class Addresses(Resume):
+    def test_the_one_that_led_there_comes_first(self):
+        """Of a name with two addresses, the first leads nowhere until the connection is lost, and then elsewhere."""
+        hosts = self.lab.dir / "hosts"
+        hosts.write_text("::1 two\n127.0.0.1 two\n")
+        words = self.lab.command_line("echo begun; cat; exit 4", options=("--linger", "10"))
+        words[words.index("HostName=127.0.0.1")] = "HostName=two"
+        client = self.enterContext(subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec \"$@\"", "sh", *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        self.addCleanup(client.kill)
+        self.assertEqual(client.stdout.readline(), b"begun\n")
+        with socket.create_server(("::1", self.relay.port), family=socket.AF_INET6) as elsewhere:
+            self.relay.cut()
+            out, error = client.communicate(b"input\n", timeout=60)
+            self.assertEqual((client.returncode, out, error), (4, b"input\n", b""))
+            elsewhere.setblocking(False)
+            self.assertRaises(BlockingIOError, elsewhere.accept)
+
+
 class Callers(Resume):
     """Programs that call rexec where they would call ssh: their connection is cut again and again, and they never
     know."""
