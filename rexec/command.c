@@ -20,6 +20,12 @@ static void drop_request(struct rx_command *command)
 
 /* ---- asking ----------------------------------------------------------------------------- */
 
+/* A connection that has failed takes no requests: they wait for the next one, if there is one. */
+static bool is_open(const struct rx_connection *c)
+{
+    return c->phase == PHASE_SESSION && rx_connection_error(c) == RX_OK;
+}
+
 static enum rx_error request(struct rx_command *command, enum rx_type type,
                              const struct rx_header *h, const void *body, size_t body_len)
 {
@@ -142,11 +148,7 @@ enum rx_error rx_connection_exec(struct rx_connection *c, const struct rx_exec *
                                  struct rx_command **command)
 {
     *command = NULL;
-    enum rx_error error = rx_connection_error(c);
-    if (error == RX_OK && c->closed)
-        error = RX_E_BAD_STATE;
-    if (error == RX_OK)
-        error = check_request(exec, n);
+    enum rx_error error = c->closed ? RX_E_BAD_STATE : check_request(exec, n);
     if (error != RX_OK)
         return error;
     struct rx_command *made = new_command(exec, words, n);
@@ -154,7 +156,7 @@ enum rx_error rx_connection_exec(struct rx_connection *c, const struct rx_exec *
         return RX_E_NO_MEMORY;
     made->connection = c;
     made->user = user;
-    error = c->phase == PHASE_SESSION ? ask(made) : RX_OK;
+    error = is_open(c) ? ask(made) : RX_OK;
     if (error != RX_OK) {
         drop_request(made);
         free(made);
@@ -298,7 +300,7 @@ enum rx_error rx_command_signal(struct rx_command *command, const char *name)
     asked->n = command->signals + 1;
     memcpy(asked->name, name, length + 1);
     /* Without a stream it waits for one. */
-    bool bound = command->channel != NULL && !command->own;
+    bool bound = command->channel != NULL && !command->own && is_open(command->connection);
     enum rx_error error = bound ? send_signal(command, asked) : RX_OK;
     if (error == RX_OK) {
         command->signals++;
@@ -327,7 +329,7 @@ enum rx_error rx_command_resize(struct rx_command *command, const struct rx_size
     command->size = *size;
     command->sized = true;
     /* Without a stream it waits for one. */
-    bool bound = command->channel != NULL && !command->own;
+    bool bound = command->channel != NULL && !command->own && is_open(command->connection);
     return bound ? send_size(command) : RX_OK;
 }
 

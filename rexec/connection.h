@@ -169,9 +169,10 @@ bool rx_connection_busy(const struct rx_connection *c);
 
 /*
  * Asks for a command. exec->id is random; `words` (n bytes, rx_words_add) are copied if they have
- * to wait. *command is the caller's, to be freed with rx_command_free. RX_E_BAD_HEADER (a name
- * that is not UTF-8, too long), RX_E_BAD_MESSAGE (words too long), RX_E_LIMIT_REACHED, RX_E_FLOOD,
- * RX_E_SHUTTING_DOWN, RX_E_NO_MEMORY, or the connection's error; *command is NULL then.
+ * to wait: for the session, or on a connection that has failed for the one that it is moved to.
+ * *command is the caller's, to be freed with rx_command_free. RX_E_BAD_HEADER (a name that is not
+ * UTF-8, too long), RX_E_BAD_MESSAGE (words too long), RX_E_LIMIT_REACHED, RX_E_FLOOD,
+ * RX_E_SHUTTING_DOWN, RX_E_NO_MEMORY, RX_E_BAD_STATE behind CLOSE; *command is NULL then.
  */
 enum rx_error rx_connection_exec(struct rx_connection *c, const struct rx_exec *exec,
                                  const void *words, size_t n, void *user,

@@ -22,11 +22,12 @@ QUICK = ("-oServerAliveInterval=1", "-oServerAliveCountMax=1")
 
 class Relay:
     """Passes connections on to a port, until told otherwise: cut() ends those that there are, `open` says whether
-    new ones are taken, `limits` how many bytes each of the next connections gets (to the server, to the client)."""
+    new ones are taken, `stranger` what those that are not get to read, `limits` how many bytes each of the next
+    connections gets (to the server, to the client)."""
 
     def __init__(self, port):
         self.to, self.open, self.limits, self.pairs, self.count = port, True, [], set(), 0
-        self.seen = []
+        self.stranger, self.strangers, self.seen = None, 0, []
         self.lock = threading.Lock()
 
     def __enter__(self):
@@ -48,7 +49,10 @@ class Relay:
             except OSError:
                 return
             if not self.open:
-                self.end((client,), fin=False)
+                if self.stranger is not None:
+                    client.sendall(self.stranger)
+                    self.strangers += 1
+                self.end((client,), fin=self.stranger is not None)
                 continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.to))
@@ -199,6 +203,29 @@ class Away(Resume):
         self.relay.open = True
         out, error = client.communicate(timeout=60)
         self.assertEqual((client.returncode, out, error), (5, b"got\n", b""))
+
+    def test_batch_goes_on_reading(self):
+        """Lines that come while a stranger answers in the server's place are run like all others."""
+        go = self.lab.dir / "go"
+        command = self.lab.command_line(options=("-j", "8"))
+        client = self.enterContext(subprocess.Popen([command[0], "batch", *command[1:]], stdin=subprocess.PIPE,
+                                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        self.addCleanup(client.kill)
+        client.stdin.write(f"echo begun; until test -e {go}; do sleep 0.05; done\n".encode())
+        client.stdin.flush()
+        self.assertEqual(client.stdout.readline(), b"begun\n")
+        self.relay.open, self.relay.stranger = False, b"HTTP/1.1 302 Found\r\n\r\n"
+        self.relay.cut()
+        for number in range(3):
+            before = self.relay.strangers
+            self.assertTrue(until(lambda now=before: self.relay.strangers > now))
+            client.stdin.write(b"echo %d\n" % number)
+            client.stdin.flush()
+            self.assertTrue(until(lambda now=before: self.relay.strangers > now + 1))
+        self.relay.open = True
+        go.touch()
+        out, error = client.communicate(timeout=60)
+        self.assertEqual((client.returncode, out), (0, b"0\n1\n2\n"), error)
 
     def test_a_note_when_it_takes_long(self):
         client, _ = self.started("sleep 1; echo x")
