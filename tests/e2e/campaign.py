@@ -11,6 +11,7 @@ second case, once or never; nothing of it is left in the end, and nothing hangs.
 
 import argparse
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -244,8 +245,9 @@ class Campaign:
     def kill_net(self, seconds, over):
         """Net dies now and then; the monitor starts another, but not too often."""
         while not over.wait(seconds):
-            self.kills += 1
-            os.kill(self.lab.net_pid(), signal.SIGKILL)
+            with contextlib.suppress(AssertionError, ProcessLookupError):   # another is just being started
+                os.kill(self.lab.net_pid(), signal.SIGKILL)
+                self.kills += 1
 
     def run(self, sessions, seconds, jobs=4, kill_net=None):
         end, over = time.monotonic() + seconds, threading.Event()

@@ -159,7 +159,10 @@ class Lab:
     def net_pid(self):
         """The pid of the process that faces the network."""
         for pid in children(self.server.pid):
-            line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            try:
+                line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
             if b"net" in line.split(b"\0")[0] or b"--role" in line:
                 return pid
         raise AssertionError("there is no net process")
