@@ -12,6 +12,7 @@ enum {
     READ_LITTLE = 4 * 1024, /* what is asked for until a command has once had more to say */
     READ_WANT = 64 * 1024,  /* a pipe's usual capacity */
     REST_MAX = 1024 * 1024, /* a pipe's greatest, for who may not ask for more */
+    DRAIN_MOST_MS = 5000,   /* the drain time at most, if output still comes */
 };
 
 static void on_pipe_stdin(evutil_socket_t fd, short what, void *context);
@@ -19,6 +20,7 @@ static void on_pipe_stdout(evutil_socket_t fd, short what, void *context);
 static void on_pipe_stderr(evutil_socket_t fd, short what, void *context);
 static void finish_if_over(struct command *k);
 static void wait_for_end(struct command *k);
+static void wait_longer(struct command *k);
 
 /* ---- life ------------------------------------------------------------------------------- */
 
@@ -371,6 +373,7 @@ static void read_pipe(struct command *k, enum rx_which which)
         if (c != NULL)
             c->kept += (size_t)n;
         check_limit(k);
+        wait_longer(k);
         if (k->closing)
             k->rest[which] -= (size_t)n;
     }
@@ -438,6 +441,19 @@ static void wait_for_end(struct command *k)
     const struct timeval grace = {.tv_sec = k->drain_ms / 1000,
                                   .tv_usec = (suseconds_t)(k->drain_ms % 1000) * 1000};
     (void)event_add(k->drain, &grace);
+    k->drain_since_ms = net_now_ms();
+}
+
+/* Who still writes is more likely to be the rest of the command (`make > >(tee log)`) than what it
+ * left behind: the time begins again, but not for ever. */
+static void wait_longer(struct command *k)
+{
+    if (k->drain == NULL || !event_pending(k->drain, EV_TIMEOUT, NULL))
+        return;
+    k->drained_ms += net_now_ms() - k->drain_since_ms;
+    k->drain_since_ms = net_now_ms();
+    if (k->drained_ms + k->drain_ms < DRAIN_MOST_MS)
+        wait_for_end(k);
 }
 
 /* Others hold the outputs: what is in the pipes now still goes to the client, at its pace. */

@@ -113,6 +113,8 @@ struct command {
     uint8_t eof, eofs; /* the character that says so, and how often it is still to go in */
     bool closing;      /* what is in its pipes now is the last that is read */
     size_t rest[RX_WHICH_COUNT]; /* while closing: bytes that may still be read */
+    /* When the drain time began, or began again; and how much of it went by before. */
+    int64_t drain_since_ms, drained_ms;
     struct net *net;
 };
 

@@ -5,6 +5,7 @@ REXEC_ZOMBIES=100000 says how many commands must leave no zombie.
 """
 
 import base64
+import contextlib
 import getpass
 import grp
 import json
@@ -467,6 +468,36 @@ class Ends(LabTest):
                 os.kill(holder, signal.SIGKILL)
         said = json.loads(self.lab.rexec("echo x; exit 7", options=("--json",)).stdout)
         self.assertEqual((said["code"], said["holders"]), (7, []))
+
+    def test_output_short_because_a_grandchild_still_writes(self):
+        """Its output is the command's, as long as it comes; who never ends with it is not waited for."""
+        log = self.lab.dir / "written"
+        writer = self.lab.dir / "writer"
+        # It says how long it was silent at most, and how long it took: what was cut counts where that was short enough.
+        writer.write_text("import os, sys, time\n"
+                          "start = before = time.monotonic(); gap = 0\n"
+                          "try:\n"
+                          "    while before - start < float(sys.argv[2]):\n"
+                          "        os.write(1, b'x'); time.sleep(0.02)\n"
+                          "        now = time.monotonic(); gap, before = max(gap, now - before), now\n"
+                          "    os.write(1, b'end')\n"
+                          "finally:\n"
+                          "    open(sys.argv[1], 'w').write(f'{gap} {time.monotonic() - start}\\n')\n")
+        line = f"exec python3 -S {writer} {log} {{}} 2>/dev/null & cat; exit 7"
+        with Lab(drain="1") as lab:
+            for _ in range(20):
+                log.unlink(missing_ok=True)
+                run = lab.rexec(line.format(2.5), timeout=50)
+                self.assertEqual((run.returncode, run.stderr), (7, b""))
+                if run.stdout.endswith(b"end"):
+                    break
+                self.assertTrue(until(lambda: log.exists() and log.read_text().endswith("\n")))
+                gap, whole = map(float, log.read_text().split())
+                self.assertFalse(gap < 0.5 and whole < 4, f"cut after {whole} s, and it was silent for {gap} s at most")
+        said = json.loads(self.lab.rexec(line.format(600), options=("--json",), timeout=50).stdout)
+        self.assertEqual((said["code"], len(said["holders"])), (7, 1))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(said["holders"][0], signal.SIGKILL)
 
     def test_exit_status_lost(self):
         """Each of 0..255."""
