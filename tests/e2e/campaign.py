@@ -93,7 +93,8 @@ class Case:
         elif self.kind == "batch":          # many over one connection
             self.ids = [f"{self.id}.{i}" for i in range(dice.randrange(1, 40))]
             sizes = [dice.randrange(size // len(self.ids) + 1) for _ in self.ids]
-            self.out, self.status, line = b"".join(data[:n] + b"\n" for n in sizes), 0, ""
+            self.parts = [data[:n] + b"\n" for n in sizes]
+            self.out, self.status, line = b"".join(self.parts), 0, ""
             self.stdin = b"".join(b"echo %s >>%s; head -c %d %s; echo\n"
                                   % (i.encode(), os.fsencode(marks), n, os.fsencode(material.path))
                                   for i, n in zip(self.ids, sizes))
@@ -109,6 +110,20 @@ class Case:
 def hashlib_lines(data):
     """What od prints."""
     return b"".join(b"".join(b" %02x" % byte for byte in data[at:at + 32]) + b"\n" for at in range(0, len(data), 32))
+
+
+def in_parts(out, parts, failed):
+    """Whether `out` is the beginning of all parts, one behind the other, of which those whose numbers have failed may
+    each end anywhere."""
+    ends = {0}
+    for number, part in enumerate(parts, 1):
+        if any(part.startswith(out[at:]) for at in ends):
+            return True
+        after = {at + len(part) for at in ends if out.startswith(part, at)}
+        if number in failed:
+            after |= {at + n for at in ends for n in range(len(os.path.commonprefix((out[at:], part))) + 1)}
+        ends = after
+    return len(out) in ends
 
 
 class Session:
@@ -188,7 +203,8 @@ class Session:
         case, status = self.case, self.client.returncode
         notes = re.findall(NOTE, self.err)
         err = re.sub(NOTE, b"", bytes(self.err))
-        if not case.out.startswith(self.out):
+        failed = {int(number) for number in re.findall(rb"line (\d+): ", self.err)} if case.kind == "batch" else ()
+        if not (case.out.startswith(self.out) or (failed and in_parts(bytes(self.out), case.parts, failed))):
             self.wrong.append(f"{len(self.out)} bytes of stdout are not the beginning of the right {len(case.out)}: "
                               f"{bytes(self.out[-200:])!r}")
         if not case.err.startswith(err):
