@@ -329,6 +329,19 @@ void cgroups_prepare(struct cgroups *c)
         (void)keep(c, k);
 }
 
+void cgroups_trim(struct cgroups *c)
+{
+    bool one = false;
+    for (size_t i = 0; c != NULL && i < KEPT_MAX; i++) {
+        struct kept *k = &c->kept[i];
+        if (k->number == 0 || k->taken)
+            continue;
+        if (one)
+            drop(c, k);
+        one = true;
+    }
+}
+
 int cgroups_take(struct cgroups *c, uint64_t *which)
 {
     *which = 0;

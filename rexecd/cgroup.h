@@ -23,6 +23,9 @@ void cgroups_close(struct cgroups *cgroups);
  */
 void cgroups_prepare(struct cgroups *cgroups);
 
+/* Removes all that no command has but one. For when no command runs. */
+void cgroups_trim(struct cgroups *cgroups);
+
 /* A command's cgroup, empty: the descriptor of its directory, for the caller to close, or -1. It
  * goes by the number in *which (never 0) until it is given back. */
 int cgroups_take(struct cgroups *cgroups, uint64_t *which);

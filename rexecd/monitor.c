@@ -241,21 +241,31 @@ static void on_leave(evutil_socket_t fd, short what, void *context)
     (void)event_base_loopbreak(m->base);
 }
 
+static void on_judge(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    sessions_judge(context, false);
+}
+
+void monitor_prepare(struct monitor *m)
+{
+    cgroups_prepare(m->cgroups);
+    spawn_prepare();
+}
+
 static void on_sweep(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct monitor *m = context;
     const struct timeval again = {.tv_sec = 1};
+    if (m->command_count == 0) {
+        cgroups_trim(m->cgroups);
+        event_active(m->on_idle, EV_TIMEOUT, 0);
+    }
     if (cgroups_sweep(m->cgroups))
         (void)event_add(m->on_sweep, &again);
-}
-
-static void on_judge(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    sessions_judge(context, false);
 }
 
 /* Has the lower priority, so that it runs when nothing else is to be done. */
@@ -264,10 +274,8 @@ static void on_idle(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct monitor *m = context;
-    if (m->state == MONITOR_SERVING) {
-        cgroups_prepare(m->cgroups);
-        spawn_prepare();
-    }
+    if (m->state == MONITOR_SERVING)
+        monitor_prepare(m);
     if (pool_refill(m))
         event_active(m->on_idle, EV_TIMEOUT, 0);
 }

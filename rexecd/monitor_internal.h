@@ -212,6 +212,9 @@ int64_t rising_us(void);
 /* monitor.c */
 void monitor_set_state(struct monitor *m, enum monitor_state state);
 void monitor_message(void *context, struct ipc_message *message);
+/* Makes what the next command will need. */
+void monitor_prepare(struct monitor *m);
+
 /* Whether one more line may be logged of what others can cause as often as they like: so many in a
  * second, and then how many were left out. */
 bool monitor_may_say(struct monitor *m);

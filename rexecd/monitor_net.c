@@ -150,6 +150,7 @@ void net_ready(struct monitor *m)
         return;
     }
     monitor_set_state(m, MONITOR_SERVING);
+    monitor_prepare(m);
     for (size_t i = 0; m->listeners != NULL && i < m->listeners->count; i++)
         log_info("listening on %s", m->listeners->sockets[i].name);
     notify_systemd("READY=1");

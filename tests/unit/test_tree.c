@@ -383,6 +383,7 @@ static void test_no_cgroups(void **state)
     assert_int_equal(cgroups_pids(NULL, 1, &pid, 1), 0);
     assert_false(cgroups_sweep(NULL));
     cgroups_prepare(NULL);
+    cgroups_trim(NULL);
     cgroups_give(NULL, 1, true);
     cgroups_close(NULL);
 }
@@ -551,6 +552,11 @@ static void test_many_cgroups(void **state)
             cgroups_give(c, all[i], true);
         assert_false(cgroups_sweep(c));
     }
+    size_t there = 0;
+    cgroups_trim(c);
+    for (size_t i = 0; i < MANY; i++)
+        there += cgroups_kill(c, all[i]) == 0;
+    assert_int_equal(there, 1);
     cgroups_close(c);
 }
 
