@@ -1,6 +1,7 @@
 /* The net process: started, watched, and started again if it dies. */
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
@@ -41,18 +42,32 @@ void notify_systemd(const char *state)
 
 /* ---- starting --------------------------------------------------------------------------- */
 
-/* Whom net runs as: the one configured, or the usual ones. 0, or -1 with a line in the log. */
+/* Of those that systems leave to services: the last before nobody's. */
+enum { NUMBER_LAST = 65533, NUMBER_FIRST = 65000 };
+
+/* A number that no account and no group has, so that nobody else runs as it. 0: there is none. */
+static uid_t free_number(void)
+{
+    for (uid_t number = NUMBER_LAST; number >= NUMBER_FIRST; number--)
+        if (getpwuid(number) == NULL && getgrgid((gid_t)number) == NULL)
+            return number;
+    return 0;
+}
+
+/* Whom net runs as: the one configured, or _rexecd, or nobody at all. 0, or -1 with a line in the
+ * log. */
 static int net_user(const struct config *config, uid_t *uid, gid_t *gid)
 {
-    static const char *const usual[] = {"_rexecd", "nobody"};
-    const struct passwd *found = NULL;
-    if (config->user != NULL)
-        found = getpwnam(config->user);
-    for (size_t i = 0; config->user == NULL && found == NULL && i < 2; i++)
-        found = getpwnam(usual[i]);
+    const struct passwd *found = getpwnam(config->user != NULL ? config->user : "_rexecd");
+    uid_t number = found == NULL && config->user == NULL ? free_number() : 0;
+    if (number != 0) {
+        *uid = number;
+        *gid = (gid_t)number;
+        return 0;
+    }
     if (found == NULL) {
         log_error("user: there is no user %s for net: make one, or name another with --user",
-                  config->user != NULL ? config->user : "_rexecd or nobody");
+                  config->user != NULL ? config->user : "_rexecd");
         return -1;
     }
     if (found->pw_uid == 0 || found->pw_gid == 0) {

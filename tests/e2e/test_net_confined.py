@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import pwd
 import signal
 import socket
 import struct
@@ -260,6 +261,9 @@ class Rights(unittest.TestCase):
             self.assertEqual(len(set(status["Uid"].split())), 1)
             self.assertEqual(len(set(status["Gid"].split())), 1)
             self.assertNotIn("0", status["Uid"].split() + status["Gid"].split())
+            # No command can be run as that: it is _rexecd's, who is for nothing else, or nobody's number.
+            users = {str(user.pw_uid): user.pw_name for user in pwd.getpwall()}
+            self.assertIn(users.get(status["Uid"].split()[0], "_rexecd"), ("_rexecd",))
             self.assertEqual(status["Groups"].strip(), "")
             self.assertEqual(os.readlink(f"/proc/{net}/root"), empty)
             self.assertEqual(os.readlink(f"/proc/{net}/cwd"), empty)
