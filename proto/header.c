@@ -34,6 +34,11 @@ static void init_fields(struct rx_header *h, const struct field *f)
     }
 }
 
+void rx_header_seed(uint32_t random)
+{
+    json_object_seed(random != 0 ? random : 1); /* 0 stands for its own choice */
+}
+
 void rx_header_init(enum rx_type type, struct rx_header *h)
 {
     memset(h, 0, sizeof *h);

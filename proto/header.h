@@ -168,6 +168,11 @@ struct rx_header {
     };
 };
 
+/* Seeds the hash that names in headers are looked up by, so that who sends them cannot choose ones
+ * that collide. Once, before any header: else jansson takes what it can get, from files or clocks.
+ */
+void rx_header_seed(uint32_t random);
+
 /* Sets the type's member to "all absent". Types without header names (data): nothing. */
 void rx_header_init(enum rx_type type, struct rx_header *h);
 

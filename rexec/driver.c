@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/header.h"
 #include "rexec/driver_internal.h"
 #include "rexec/explain.h"
 
@@ -265,10 +266,12 @@ struct rx_driver *rx_driver_new(const struct rx_driver_config *config, struct rx
     }
     /* While that goes over the network, there is time to derive keys. */
     int begun = driver_start(d);
-    if (sodium_init() >= 0)
+    if (sodium_init() >= 0) {
+        rx_header_seed(randombytes_random());
         d->connection = driver_make_connection(d, failure);
-    else
+    } else {
         rx_failure_set(failure, RX_TROUBLE_SYSTEM, "%s", rx_error_text(RX_E_CRYPTO_FAILED));
+    }
     if (d->connection == NULL) {
         if (d->fd >= 0)
             (void)close(d->fd);

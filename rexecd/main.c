@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "auth/libcrypto.h"
+#include "proto/header.h"
 #include "rexecd/config.h"
 #include "rexecd/grantdir.h"
 #include "rexecd/ipc.h"
@@ -204,6 +205,7 @@ int main(int argc, char *argv[])
     null_remember();
     if (sodium_init() < 0)
         fatal("libsodium cannot be initialised");
+    rx_header_seed(randombytes_random());
     struct config config;
     char error[CONFIG_ERROR_MAX];
     int status = 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/libcrypto.h"
+#include "proto/header.h"
 #include "rexecd/net_internal.h"
 #include "rexecd/sandbox.h"
 
@@ -248,6 +249,7 @@ int net_main(int ipc_fd, void *libcrypto)
     static struct net net; /* large, and there is one */
     if (sodium_init() < 0)
         return 1;
+    rx_header_seed(randombytes_random());
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a trace that is full: write says so */
     /* A terminal's ^C is for the monitor, which ends things in their order. */
