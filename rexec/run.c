@@ -442,9 +442,12 @@ static void tell(struct run *run)
         note(o->host, "the command was ended: %s%s%s", r->exit.by, r->exit.detail[0] ? ": " : "",
              r->exit.detail);
     }
-    if (r->exit.holders.count > 0 && o->verbose > 0) {
-        note(o->host, "%zu processes that it left behind hold its output open",
-             r->exit.holders.count);
+    if (r->exit.holders.count > 0 && !o->quiet && !o->json) {
+        note(
+            o->host,
+            "the command has ended, but %zu of its processes still hold its output open: what they "
+            "write from now on is lost",
+            r->exit.holders.count);
     }
 }
 

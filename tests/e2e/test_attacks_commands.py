@@ -457,10 +457,14 @@ class Ends(LabTest):
             with self.subTest(redirect=redirect):
                 line = f"sleep 99 {redirect} & echo $! >&2; echo x; exit 7"
                 run = self.lab.rexec(line, timeout=50)
-                holder = int(run.stderr)
+                holder, told = run.stderr.split(b"\n", 1)
+                holder = int(holder)
                 self.assertEqual((run.returncode, run.stdout), (7, b"x\n"))
+                self.assertRegex(told, rb"\Arexec: .*1 of its processes still hold its output open: .* is lost\n\Z")
                 self.assertTrue(alive(holder))
                 os.kill(holder, signal.SIGKILL)
+                run = self.lab.rexec(line, options=("-q",), timeout=50)
+                os.kill(int(run.stderr), signal.SIGKILL)
                 run = self.lab.rexec(line, options=("--json",), timeout=50)
                 said = json.loads(run.stdout)
                 holder = int(said["stderr"])
