@@ -247,7 +247,7 @@ static int run_all(struct probe *p, struct probe_run *run)
     }
     probe_report_end(run);
     if (run->lost)
-        return EXIT_REXEC;
+        return print_status();
     return failed ? EXIT_FAILED : passed ? 0 : EXIT_UNTRIED;
 }
 
@@ -309,7 +309,7 @@ int verb_probe(struct options *o)
     if (!arguments_fit(o) || !choose(&run, &o->probe))
         return EXIT_REXEC;
     if (o->probe.list)
-        return probe_report_list(&run) ? 0 : EXIT_REXEC;
+        return probe_report_list(&run) ? 0 : print_status();
     if (sodium_init() < 0) {
         report(NULL, "the cryptographic library does not start", NULL);
         return EXIT_REXEC;

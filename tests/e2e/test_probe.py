@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -141,10 +142,10 @@ def try_server(job):
 class Probe(LabTest):
     flags = {"handshake_timeout": 1}
 
-    def probe(self, *words, port=None, key=None, host=NAME, patience=30):
+    def probe(self, *words, port=None, key=None, host=NAME, patience=30, stdout=subprocess.PIPE):
         """Runs `rexec probe` to its end."""
         command = command_line("-p", port or self.lab.port, *words, *([host] if host else []), key=key, patience=patience)
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
                               timeout=HANG, env={**os.environ, "HOME": str(self.lab.dir)})
 
     def results(self, run, status):
@@ -283,6 +284,14 @@ class Probe(LabTest):
                       ("--seed", "0"), ("--seed", "x"), ("--slow", "0"), ("--serve", "0", "--no-key")):
             with self.subTest(words):
                 self.one_line(self.probe(*words))
+
+    def test_output_that_nobody_reads(self):
+        for words, host in ((("--list",), None), (("--only", "m1_garbage"), NAME)):
+            reading, writing = os.pipe()
+            os.close(reading)
+            run = self.probe(*words, host=host, stdout=writing)
+            os.close(writing)
+            self.assertEqual((run.returncode, run.stderr), (128 + signal.SIGPIPE, b""))
 
     def test_only_what_could_not_be_tried(self):
         run = self.probe("--only", "deadline")
