@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rexecd/spawn.h"
@@ -347,6 +348,51 @@ static void test_early_signal(void **state)
     }
 }
 
+static bool is_dead(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* The same while it is held up within execve: a lease lets nobody open the file before its holder
+ * agrees. */
+static void test_signal_on_the_way(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/rexec-spawn-XXXXXX";
+    const struct timespec moment = {.tv_nsec = 1000000};
+    struct spawn s;
+    struct spawn_failure f;
+    int status, writing = mkstemp(file);
+    assert_true(writing >= 0);
+    assert_true(fchmod(writing, 0755) == 0 && write(writing, "#!/bin/true\n", 12) == 12);
+    (void)close(writing);
+    int lease = open(file, O_RDONLY | O_CLOEXEC);
+    assert_true(lease >= 0);
+    /* SIGURG, which does nothing, says that it is wanted back. */
+    if (fcntl(lease, F_SETSIG, SIGURG) < 0 || fcntl(lease, F_SETLEASE, F_WRLCK) < 0) {
+        (void)unlink(file);
+        skip();
+    }
+    const char *const words[] = {file, NULL};
+    handled = 0;
+    assert_int_equal(spawn_begin(new_plan(NULL, words), &s, &f), 0);
+    while (fcntl(lease, F_GETLEASE) == F_WRLCK)
+        (void)nanosleep(&moment, NULL);
+    assert_int_equal(kill(s.pid, SIGHUP), 0);
+    while (handled == 0 && !is_dead(s.pid))
+        (void)nanosleep(&moment, NULL);
+    assert_int_equal(fcntl(lease, F_SETLEASE, F_UNLCK), 0);
+    assert_int_equal(wait_for(&s, &f), SPAWN_STARTED);
+    spawn_end(&s);
+    close_all(&s);
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    assert_int_equal(handled, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP);
+    (void)close(lease);
+    (void)unlink(file);
+}
+
 int main(int argc, char *argv[], char *environment[])
 {
     if (argc > 1 && strcmp(argv[1], "--report") == 0)
@@ -360,7 +406,7 @@ int main(int argc, char *argv[], char *environment[])
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hygiene),      cmocka_unit_test(test_parallel),
         cmocka_unit_test(test_stdin),        cmocka_unit_test(test_prepared),
-        cmocka_unit_test(test_early_signal),
+        cmocka_unit_test(test_early_signal), cmocka_unit_test(test_signal_on_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
