@@ -28,6 +28,9 @@ struct rx_engine *rx_engine_new(const struct rx_engine_config *config)
         e->config.chunk = RX_CHUNK_DEFAULT;
     if (e->config.chunk > RX_DATA_MAX)
         e->config.chunk = RX_DATA_MAX;
+    e->chunk = e->config.chunk;
+    if (config->first_chunk > 0 && config->first_chunk < e->chunk)
+        e->chunk = config->first_chunk;
     e->state = RX_SESSION_START;
     rx_request_chain_init(&e->requests, &config->mac);
     STAILQ_INIT(&e->queue);

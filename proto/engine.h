@@ -38,6 +38,7 @@ enum {
     RX_CHANNELS_DEFAULT = 1024,
     RX_QUEUE_DEFAULT = 4 * 1024 * 1024,
     RX_CHUNK_DEFAULT = 64 * 1024,
+    RX_FIRST_CHUNK = 4 * 1024, /* a good one */
     RX_PINGS_MAX = 16,
     /* Output buffers of at least this size always take at least one record. */
     RX_OUTPUT_MIN = RX_RECORD_LENGTH + RX_RECORD_MAX,
@@ -56,6 +57,9 @@ struct rx_engine_config {
     size_t keep;         /* bytes kept of each byte stream sent, at least RX_KEEP_MIN; rounded up to
                             a power of two */
     size_t chunk;        /* bytes of data in one record at most */
+    size_t first_chunk;  /* of the first record with data: each may have twice as many as the one
+                            before, as far as `chunk`. A record counts when all of it has come, so
+                            that one that is lost again and again gets on in small ones. 0: chunk */
     /* Told of each change of state, if not NULL: stream 0 is the session itself. */
     void (*trace)(void *context, uint32_t stream, const char *from, const char *to);
     void *trace_context;

@@ -62,6 +62,7 @@ struct rx_engine {
 
     STAILQ_HEAD(, control) queue;
     size_t queued; /* bytes in it */
+    size_t chunk;  /* of the next record with data */
     TAILQ_HEAD(, rx_channel) active;
 
     struct rx_channel **channels; /* by rising stream number */

@@ -133,7 +133,7 @@ static enum turn send_data(struct rx_engine *e, struct rx_channel *channel, enum
     struct rx_out *out = channel_out(channel, which);
     uint8_t *bytes;
     bool last;
-    size_t n = rx_out_next(out, e->config.chunk, &bytes, &last);
+    size_t n = rx_out_next(out, e->chunk, &bytes, &last);
     if (n > room) {
         if (sink->n > 0 && room < SMALL_CHUNK)
             return TURN_STOP;
@@ -153,6 +153,7 @@ static enum turn send_data(struct rx_engine *e, struct rx_channel *channel, enum
     if (!sealed)
         return TURN_STOP;
     rx_out_advance(out, n, last);
+    e->chunk = e->chunk < e->config.chunk / 2 ? e->chunk * 2 : e->config.chunk;
     return TURN_SENT;
 }
 

@@ -327,6 +327,7 @@ static enum rx_error open_engine(struct net *net, struct connection *c, const st
         /* The monitor refuses what is above its limit; more than this at once is an attack. */
         .max_channels = (size_t)net->setup.max_commands * 2 + 64,
         .window = net->setup.window,
+        .first_chunk = RX_FIRST_CHUNK,
     };
     c->engine = rx_engine_new(&config);
     return c->engine != NULL ? RX_OK : RX_E_NO_MEMORY;

@@ -344,6 +344,14 @@ class Callers(Resume):
         self.assertEqual((run.returncode, run.stdout), (0, b""))
         self.assertLess(len(self.relay.limits), 8, "it was hardly ever cut")
 
+    def test_connections_shorter_than_a_record(self):
+        """A path that lets through less than a record of full size at a time: small ones pass."""
+        data = random.Random(4).randbytes(400_000)
+        self.relay.limits = [(25_000, 25_000, number % 2 == 0) for number in range(200)]
+        run = self.call(self.shell, NAME, "cat", input=data)
+        self.assertEqual((run.returncode, run.stderr, run.stdout == data), (0, b"", True))
+        self.assertLess(len(self.relay.limits), 190, "it was hardly ever cut")
+
     @unittest.skipUnless(shutil.which("rsync"), "needs rsync")
     def test_rsync(self):
         for number, (source, target) in enumerate(((f"{self.tree}/", f"{NAME}:{self.lab.dir}/pushed/"),

@@ -94,6 +94,30 @@ static void test_pieces(void **state)
     lone_close(&l);
 }
 
+/* Records begin small and grow, all streams together. */
+static void test_first_chunk(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1000, 2000, 4000, 5000, 5000, 5000};
+    struct rx_engine_config config = {.chunk = 5000, .first_chunk = 1000};
+    struct lone l;
+    lone_open(&l, RX_SERVER, &config);
+    struct rx_channel *channel = lone_running(&l);
+    write_all(&l, channel, RX_WHICH_STDOUT, pattern, 22000);
+    for (size_t i = 0, at = 0; i < sizeof sizes / sizeof sizes[0]; at += sizes[i], i++)
+        expect_data(&l, RX_STDOUT, 1, at, pattern + at, sizes[i], false);
+    assert_false(lone_hear_all(&l));
+    lone_close(&l);
+    /* More than there may be is no beginning. */
+    config = (struct rx_engine_config){.chunk = 1000, .first_chunk = 5000};
+    lone_open(&l, RX_SERVER, &config);
+    channel = lone_running(&l);
+    write_all(&l, channel, RX_WHICH_STDOUT, pattern, 1500);
+    expect_data(&l, RX_STDOUT, 1, 0, pattern, 1000, false);
+    expect_data(&l, RX_STDOUT, 1, 1000, pattern + 1000, 500, false);
+    lone_close(&l);
+}
+
 /* A client sends before WELCOME and before STARTED, as far as the first window. */
 static void test_first_window(void **state)
 {
@@ -553,6 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_first_chunk),
         cmocka_unit_test(test_first_window),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_write_room),
