@@ -422,6 +422,21 @@ static bool ask(struct run *run)
 }
 
 /* What is said at the end: the object, a note, an error. */
+/* What its user did not ask for: that it was ended, or that its output may not be all. */
+static void tell_end(const struct options *o, const struct rx_exit *e)
+{
+    bool by_itself = strcmp(e->by, "self") == 0;
+    if (!by_itself && strcmp(e->by, "client") != 0 && e->by[0] != '\0')
+        note(o->host, "the command was ended: %s%s%s", e->by, e->detail[0] ? ": " : "", e->detail);
+    /* Those of one that was ended are ended, too. */
+    if (by_itself && e->holders.count > 0)
+        note(
+            o->host,
+            "the command has ended, but %zu of its processes still hold its output open: what they "
+            "write from now on is lost",
+            e->holders.count);
+}
+
 static void tell(struct run *run)
 {
     const struct result *r = &run->result;
@@ -436,19 +451,8 @@ static void tell(struct run *run)
     }
     if (result_unknown_signal(r))
         note(o->host, "killed by unknown signal %s", r->exit.signal);
-    bool unasked = strcmp(r->exit.by, "self") != 0 && strcmp(r->exit.by, "client") != 0 &&
-                   r->exit.by[0] != '\0';
-    if (unasked && !o->quiet && !o->json) {
-        note(o->host, "the command was ended: %s%s%s", r->exit.by, r->exit.detail[0] ? ": " : "",
-             r->exit.detail);
-    }
-    if (r->exit.holders.count > 0 && !o->quiet && !o->json) {
-        note(
-            o->host,
-            "the command has ended, but %zu of its processes still hold its output open: what they "
-            "write from now on is lost",
-            r->exit.holders.count);
-    }
+    if (!o->quiet && !o->json)
+        tell_end(o, &r->exit);
 }
 
 int verb_run(struct options *o)
