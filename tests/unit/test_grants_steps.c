@@ -88,9 +88,9 @@ static _Noreturn void be_stepped(void)
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
         _exit(1);
     (void)look_up();
-    (void)raise(SIGSTOP);
+    (void)kill(getpid(), SIGSTOP);
     (void)look_up();
-    (void)raise(SIGSTOP);
+    (void)kill(getpid(), SIGSTOP);
     _exit(0);
 }
 

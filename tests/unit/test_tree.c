@@ -493,13 +493,13 @@ static void test_cgroups_not_again(void **state)
     cgroups_close(c);
 }
 
-static void directory_path(int directory, char path[static PATH_MAX])
+static void directory_path(int directory, char out[static PATH_MAX])
 {
-    char link[32];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
-    ssize_t n = readlink(link, path, PATH_MAX - 1);
+    char descriptor[32];
+    (void)snprintf(descriptor, sizeof descriptor, "/proc/self/fd/%d", directory);
+    ssize_t n = readlink(descriptor, out, PATH_MAX - 1);
     assert_true(n > 0);
-    path[n] = '\0';
+    out[n] = '\0';
 }
 
 /* What was prepared is what is taken; it may have gone meanwhile, where somebody tidies up. */
