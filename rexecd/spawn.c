@@ -15,13 +15,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "rexecd/null.h"
 #include "rexecd/raw_call.h"
+#include "rexecd/spawn_pipes.h"
 
 enum {
     STACK_SIZE = 32 * 1024,
     STACKS_KEPT = 16,
-    STATUS_FD = 3, /* in the child, close-on-exec */
+    STATUS_FD = SPAWN_FDS, /* in the child, close-on-exec */
     SIGNALS = 64,
     KERNEL_SIGSET = 8, /* bytes */
 };
@@ -49,17 +49,6 @@ static bool have_first;
 /* Stacks of children that are over, to be used again. */
 static char *stacks[STACKS_KEPT];
 static size_t stack_count;
-
-/* A pipe with both ends above STATUS_FD, one of which does not block: the daemon's. */
-struct pipe {
-    int ours, theirs;
-    uint64_t inode; /* of an output, which somebody may hold */
-};
-
-/* Pipes of a command to come. */
-enum { SPARE_STDIN, SPARE_STDOUT, SPARE_STDERR, SPARE_STATUS, SPARE_COUNT };
-static struct pipe spare[SPARE_COUNT] = {{-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}, {-1, -1, 0}};
-static int spare_null = -1;
 
 void spawn_remember_limits(void)
 {
@@ -401,127 +390,6 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* A descriptor above those that the child replaces; the old one is closed in any case. */
-static int raise_fd(int fd)
-{
-    if (fd < 0 || fd > STATUS_FD)
-        return fd;
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, STATUS_FD + 1);
-    (void)close(fd);
-    return high;
-}
-
-static int inode_of(int fd, uint64_t *inode, uint64_t *device)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return -1;
-    *inode = st.st_ino;
-    if (device != NULL)
-        *device = st.st_dev;
-    return 0;
-}
-
-/* Of its master the daemon gets one for what goes in and one for what comes out, as with pipes, and
- * one to keep. */
-static int open_terminal(struct spawn *s, struct spawn_child *c)
-{
-    struct pty *pty = c->plan->pty;
-    for (int i = 0; i < 3; i++) {
-        c->fds[i] = fcntl(pty->slave, F_DUPFD_CLOEXEC, STATUS_FD + 1);
-        if (c->fds[i] < 0)
-            return -1;
-    }
-    for (int i = 0; i < 2; i++) {
-        s->fds[i] = fcntl(pty->master, F_DUPFD_CLOEXEC, STATUS_FD + 1);
-        if (s->fds[i] < 0)
-            return -1;
-    }
-    s->terminal = pty->master;
-    pty->master = -1;
-    return inode_of(pty->slave, &s->output.terminal, &s->output.device);
-}
-
-static bool open_pipe(struct pipe *p, int which)
-{
-    int fds[2];
-    const bool ours_reads = which != SPARE_STDIN;
-    const bool output = which == SPARE_STDOUT || which == SPARE_STDERR;
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return false;
-    p->ours = raise_fd(fds[ours_reads ? 0 : 1]);
-    p->theirs = raise_fd(fds[ours_reads ? 1 : 0]);
-    /* A new pipe's end has no other flags. */
-    return p->ours >= 0 && p->theirs >= 0 && fcntl(p->ours, F_SETFL, O_NONBLOCK) == 0 &&
-           (!output || inode_of(p->ours, &p->inode, NULL) == 0);
-}
-
-static void close_pipe(struct pipe *p)
-{
-    close_fd(&p->ours);
-    close_fd(&p->theirs);
-}
-
-void spawn_prepare(void)
-{
-    for (int i = 0; i < SPARE_COUNT; i++)
-        if (spare[i].ours < 0 && !open_pipe(&spare[i], i))
-            close_pipe(&spare[i]);
-    if (spare_null < 0)
-        spare_null = raise_fd(null_open(O_RDONLY));
-}
-
-void spawn_unprepare(void)
-{
-    for (int i = 0; i < SPARE_COUNT; i++)
-        close_pipe(&spare[i]);
-    close_fd(&spare_null);
-}
-
-/* The prepared one, or a new one, for the caller: what of it is open even when it failed. */
-static bool take_pipe(int which, int *ours, int *theirs, uint64_t *inode)
-{
-    struct pipe p = spare[which];
-    bool made = p.ours >= 0 || open_pipe(&p, which);
-    spare[which] = (struct pipe){-1, -1, 0};
-    *ours = p.ours;
-    *theirs = p.theirs;
-    if (inode != NULL)
-        *inode = p.inode;
-    return made;
-}
-
-static int take_null(void)
-{
-    int fd = spare_null >= 0 ? spare_null : raise_fd(null_open(O_RDONLY));
-    spare_null = -1;
-    return fd;
-}
-
-/* Both sides' descriptors. The daemon's ends do not block, the child's do. */
-static int open_pipes(struct spawn *s, struct spawn_child *c)
-{
-    if (c->plan->pty != NULL)
-        return open_terminal(s, c);
-    if (c->plan->no_stdin) {
-        c->fds[0] = take_null();
-        if (c->fds[0] < 0)
-            return -1;
-    } else if (!take_pipe(SPARE_STDIN, &s->fds[0], &c->fds[0], NULL)) {
-        return -1;
-    }
-    for (int i = 1; i < 3; i++)
-        if (!take_pipe(i == 1 ? SPARE_STDOUT : SPARE_STDERR, &s->fds[i], &c->fds[i],
-                       &s->output.pipes[i - 1]))
-            return -1;
-    return 0;
-}
-
-static int open_status(struct spawn *s, struct spawn_child *c)
-{
-    return take_pipe(SPARE_STATUS, &s->status, &c->status, NULL) ? 0 : -1;
-}
-
 /* What the daemon handles, ignores and was started with: by the first command that does not change
  * any more. The library does not tell of all. */
 static uint64_t changed_signals(void)
@@ -593,7 +461,7 @@ int spawn_begin(struct spawn_plan *plan, struct spawn *spawn, struct spawn_failu
     c->stack = take_stack();
     if (c->candidates == NULL || c->stack == NULL)
         errno = ENOMEM;
-    else if (open_pipes(spawn, c) == 0 && open_status(spawn, c) == 0)
+    else if (pipes_open(spawn, plan, c->fds) == 0 && pipes_status(&spawn->status, &c->status) == 0)
         spawn->pid = start(c);
     int saved = errno;
     /* Closed, not forgotten: the child still reads the numbers. */
