@@ -299,7 +299,8 @@ class short_response(Session):
 @fault(SERVER_FAULTS)
 class command_before_proof(Session):
     def _handshake_step(self):
-        if self.m1_done and len(self._input) >= 12 and self._input[4] == 16:
+        # A record's length begins with zeros: random bytes at this place are not taken for EXEC.
+        if self.m1_done and len(self._input) >= 12 and self._input[:2] == bytes(2) and self._input[4] == 16:
             self.output(rexec.struct.pack(">IBBHI", 40, 32, 0, 0, 1) + bytes(32))
             self._input.clear()
             return False
