@@ -41,7 +41,7 @@ class Slice(unittest.TestCase):
             campaign = Campaign(lab, SEED)
 
             def run(fault, kind):
-                case = Case(SEED, f"{fault}-{kind}", campaign.material, campaign.marks, kind, 1_000_000)
+                case = Case(SEED, f"{fault}-{kind}", campaign.material, campaign.marks, kind, 2_000_000)
                 case.faults = 3
                 way = chaos.DOWN if kind == "out" else chaos.UP
 
