@@ -438,6 +438,7 @@ static void take_events(struct net *net, struct connection *c)
 {
     struct rx_event event;
     enum rx_next next;
+    bool pending = rx_engine_pending(c->engine); /* then its time is appointed */
     while ((next = rx_engine_next(c->engine, &event)) == RX_NEXT_EVENT) {
         on_event(net, c, &event);
         if (c->state != CONNECTION_OPEN)
@@ -445,7 +446,7 @@ static void take_events(struct net *net, struct connection *c)
     }
     if (next == RX_NEXT_ERROR)
         connection_linger(net, c);
-    if (rx_engine_pending(c->engine))
+    if (!pending && rx_engine_pending(c->engine))
         connection_dirty(net, c);
 }
 
