@@ -16,11 +16,6 @@ static void *member(struct rx_header *h, const struct field *f)
     return (char *)h + f->offset;
 }
 
-static const void *member_of(const struct rx_header *h, const struct field *f)
-{
-    return (const char *)h + f->offset;
-}
-
 /* Objects are entered as deep as the tables nest, which is two levels.
  * NOLINTBEGIN(misc-no-recursion) */
 
@@ -186,6 +181,8 @@ static bool decode_object(json_t *object, const struct field *f, struct rx_heade
     return true;
 }
 
+/* NOLINTEND(misc-no-recursion) */
+
 static bool exit_coherent(const struct rx_exit *exit)
 {
     return (exit->code == RX_ABSENT) != (exit->signal[0] == '\0');
@@ -203,8 +200,7 @@ static bool listed_coherent(const struct rx_listed *l)
     return strcmp(l->state, "running") == 0;
 }
 
-/* What no table can say. */
-static bool coherent(enum rx_type type, const struct rx_header *h)
+bool header_coherent(enum rx_type type, const struct rx_header *h)
 {
     if (type == RX_EXIT)
         return exit_coherent(&h->exit);
@@ -254,223 +250,9 @@ enum rx_error rx_header_decode(enum rx_type type, const uint8_t *p, size_t n, st
     if (root == NULL)
         return json_error_code(&error) == json_error_out_of_memory ? RX_E_NO_MEMORY
                                                                    : RX_E_BAD_HEADER;
-    bool good = json_is_object(root) && decode_object(root, fields, h) && coherent(type, h);
+    bool good = json_is_object(root) && decode_object(root, fields, h) && header_coherent(type, h);
     json_decref(root);
     return good ? RX_OK : RX_E_BAD_HEADER;
-}
-
-/* ---- encoding --------------------------------------------------------------------------- */
-
-static enum rx_error encode_object(const struct rx_header *h, const struct field *f, json_t *into,
-                                   bool *any);
-
-/* Adds a value that was just made; NULL stands for "no memory or not UTF-8". */
-static enum rx_error add(json_t *into, const char *name, json_t *value)
-{
-    if (value == NULL || json_object_set_new(into, name, value) < 0)
-        return RX_E_NO_MEMORY;
-    return RX_OK;
-}
-
-static enum rx_error add_text(json_t *into, const char *name, const char *text, size_t max)
-{
-    size_t n = strnlen(text, max + 1);
-    json_t *v = n <= max ? json_stringn(text, n) : NULL;
-    if (v == NULL)
-        return RX_E_BAD_HEADER; /* too long or not UTF-8 */
-    return add(into, name, v);
-}
-
-static enum rx_error add_id(json_t *into, const char *name, const uint8_t *id)
-{
-    static const char digits[] = "0123456789abcdef";
-    char text[2 * RX_COMMAND_ID_SIZE];
-    for (size_t i = 0; i < RX_COMMAND_ID_SIZE; i++) {
-        text[2 * i] = digits[id[i] >> 4];
-        text[2 * i + 1] = digits[id[i] & 15];
-    }
-    return add(into, name, json_stringn(text, sizeof text));
-}
-
-static bool length_within(const char *text, size_t min, size_t max)
-{
-    size_t n = strnlen(text, max + 1);
-    return n >= min && n <= max;
-}
-
-static enum rx_error add_features(json_t *into, const char *name, const struct rx_features *list)
-{
-    if (list->count > RX_FEATURES_MAX)
-        return RX_E_BAD_HEADER;
-    json_t *array = json_array();
-    for (size_t i = 0; array != NULL && i < list->count; i++) {
-        const char *feature = list->names[i];
-        if (!length_within(feature, 1, RX_FEATURE_MAX) ||
-            json_array_append_new(array, json_string(feature)) < 0) {
-            json_decref(array);
-            return RX_E_BAD_HEADER;
-        }
-    }
-    return add(into, name, array);
-}
-
-static enum rx_error add_holders(json_t *into, const char *name, const struct rx_holders *list)
-{
-    if (list->count > RX_HOLDERS_MAX)
-        return RX_E_BAD_HEADER;
-    json_t *array = json_array();
-    for (size_t i = 0; array != NULL && i < list->count; i++) {
-        int64_t pid = list->pids[i];
-        if (pid < 1 || pid > RX_INTEGER_MAX) {
-            json_decref(array);
-            return RX_E_BAD_HEADER;
-        }
-        if (json_array_append_new(array, json_integer(pid)) < 0) {
-            json_decref(array);
-            return RX_E_NO_MEMORY;
-        }
-    }
-    return add(into, name, array);
-}
-
-static enum rx_error add_modes(json_t *into, const char *name, const struct rx_modes *list)
-{
-    if (list->count > RX_MODES_MAX)
-        return RX_E_BAD_HEADER;
-    json_t *object = json_object();
-    for (size_t i = 0; object != NULL && i < list->count; i++) {
-        const char *mode = list->modes[i].name;
-        int64_t value = list->modes[i].value;
-        if (!length_within(mode, 1, RX_MODE_NAME_MAX) || value < 0 || value > UINT32_MAX ||
-            json_object_get(object, mode) != NULL ||
-            json_object_set_new(object, mode, json_integer(value)) < 0) {
-            json_decref(object);
-            return RX_E_BAD_HEADER;
-        }
-    }
-    return add(into, name, object);
-}
-
-static enum rx_error add_choice(json_t *into, const char *name, const char *const *choices, int at)
-{
-    for (int i = 0; choices[i] != NULL; i++)
-        if (i == at)
-            return add(into, name, json_string(choices[i]));
-    return RX_E_BAD_HEADER;
-}
-
-static bool field_absent(const struct rx_header *h, const struct field *f)
-{
-    const void *m = member_of(h, f);
-    if (f->present != NO_FLAG && !*((const bool *)((const char *)h + f->present)))
-        return true;
-    switch (f->kind) {
-    case FIELD_INTEGER:
-        return *(const int64_t *)m == RX_ABSENT;
-    case FIELD_BOOLEAN:
-        return !*(const bool *)m;
-    case FIELD_TEXT: /* one that is required and may be empty is never absent */
-        return *(const char *)m == '\0' && (f->min > 0 || !f->required);
-    case FIELD_CHOICE:
-        return *(const int *)m == 0;
-    case FIELD_FEATURES:
-        return ((const struct rx_features *)m)->count == 0;
-    case FIELD_HOLDERS:
-        return ((const struct rx_holders *)m)->count == 0;
-    case FIELD_MODES:
-        return ((const struct rx_modes *)m)->count == 0;
-    case FIELD_ID:
-    case FIELD_OBJECT:
-        break;
-    }
-    return false;
-}
-
-static enum rx_error encode_sub_object(const struct rx_header *h, const struct field *f,
-                                       json_t *into)
-{
-    bool any = false;
-    json_t *object = json_object();
-    enum rx_error error =
-        object != NULL ? encode_object(h, f->fields, object, &any) : RX_E_NO_MEMORY;
-    if (error != RX_OK || (!any && f->present == NO_FLAG)) {
-        json_decref(object);
-        return error;
-    }
-    return add(into, f->name, object);
-}
-
-static enum rx_error encode_field(const struct rx_header *h, const struct field *f, json_t *into)
-{
-    const void *m = member_of(h, f);
-    switch (f->kind) {
-    case FIELD_INTEGER: {
-        int64_t v = *(const int64_t *)m;
-        if (v < f->min || v > f->max)
-            return RX_E_BAD_HEADER;
-        return add(into, f->name, json_integer(v));
-    }
-    case FIELD_BOOLEAN:
-        return add(into, f->name, json_true());
-    case FIELD_TEXT:
-        return add_text(into, f->name, m, (size_t)f->max);
-    case FIELD_ID:
-        return add_id(into, f->name, m);
-    case FIELD_CHOICE:
-        return add_choice(into, f->name, f->choices, *(const int *)m);
-    case FIELD_OBJECT:
-        return encode_sub_object(h, f, into);
-    case FIELD_FEATURES:
-        return add_features(into, f->name, m);
-    case FIELD_HOLDERS:
-        return add_holders(into, f->name, m);
-    case FIELD_MODES:
-        return add_modes(into, f->name, m);
-    }
-    return RX_E_INTERNAL;
-}
-
-static enum rx_error encode_object(const struct rx_header *h, const struct field *f, json_t *into,
-                                   bool *any)
-{
-    for (; f->name != NULL; f++) {
-        if (field_absent(h, f)) {
-            if (f->required)
-                return RX_E_BAD_HEADER;
-            continue;
-        }
-        enum rx_error error = encode_field(h, f, into);
-        if (error != RX_OK)
-            return error;
-    }
-    *any = json_object_size(into) > 0;
-    return RX_OK;
-}
-
-/* NOLINTEND(misc-no-recursion) */
-
-enum rx_error rx_header_encode(enum rx_type type, const struct rx_header *h, uint8_t *p, size_t cap,
-                               size_t *n)
-{
-    *n = 0;
-    if (!coherent(type, h))
-        return RX_E_BAD_HEADER;
-    json_t *root = json_object();
-    if (root == NULL)
-        return RX_E_NO_MEMORY;
-    bool any = false;
-    enum rx_error error = encode_object(h, header_fields(type), root, &any);
-    if (error == RX_OK && any) {
-        size_t size = json_dumpb(root, (char *)p, cap, JSON_COMPACT);
-        if (size == 0)
-            error = RX_E_NO_MEMORY;
-        else if (size > cap)
-            error = RX_E_NO_SPACE;
-        else
-            *n = size;
-    }
-    json_decref(root);
-    return error;
 }
 
 /* ---- errors and whole messages ---------------------------------------------------------- */

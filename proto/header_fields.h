@@ -1,6 +1,6 @@
 /*
- * What each header may hold, as tables; proto/header.c decodes and encodes by them. Nobody else but
- * the fuzzers' dictionary looks in here.
+ * What each header may hold, as tables: proto/header.c decodes and proto/header_encode.c encodes by
+ * them. Nobody else but the fuzzers' dictionary looks in here.
  */
 #ifndef REXEC_PROTO_HEADER_FIELDS_H
 #define REXEC_PROTO_HEADER_FIELDS_H
@@ -38,5 +38,8 @@ struct field {
 
 /* The fields of a type's header, up to one without a name; for a type without any, that alone. */
 const struct field *header_fields(enum rx_type type);
+
+/* What no table can say: members that go together, or not. */
+bool header_coherent(enum rx_type type, const struct rx_header *h);
 
 #endif

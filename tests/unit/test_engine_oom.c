@@ -47,7 +47,7 @@ static void fail_each(struct world_options options)
     blamed = false;
     (void)world_run(&options);
     size_t allocations = oom_count();
-    assert_true(allocations > 50);
+    assert_true(allocations > 40);
     for (size_t n = 1; n <= allocations; n++) {
         oom_fail_at(n);
         blamed = false;
@@ -92,16 +92,14 @@ static void test_headers(void **state)
         "\"cols\":2,\"modes\":{\"echo\":1,\"vintr\":3}},\"limits\":{\"core\":0},"
         "\"other\":[1,2.5,{\"a\":null}]}";
     static struct rx_header whole, h;
-    uint8_t out[RX_HEADER_MAX], expected[RX_HEADER_MAX];
-    size_t length, n;
+    uint8_t out[RX_HEADER_MAX];
+    size_t n;
     oom_off();
     assert_int_equal(rx_header_decode(RX_EXEC, (const uint8_t *)text, sizeof text - 1, &whole),
                      RX_OK);
     size_t to_decode = oom_count();
     oom_off();
-    assert_int_equal(rx_header_encode(RX_EXEC, &whole, expected, sizeof expected, &length), RX_OK);
-    size_t to_encode = oom_count();
-    assert_true(to_decode > 30 && to_encode > 30);
+    assert_true(to_decode > 30);
     for (size_t i = 1; i <= to_decode; i++) {
         oom_fail_at(i);
         enum rx_error error = rx_header_decode(RX_EXEC, (const uint8_t *)text, sizeof text - 1, &h);
@@ -109,14 +107,10 @@ static void test_headers(void **state)
         if (error == RX_OK)
             assert_memory_equal(&h, &whole, sizeof h);
     }
-    for (size_t i = 1; i <= to_encode; i++) {
-        oom_fail_at(i);
-        enum rx_error error = rx_header_encode(RX_EXEC, &whole, out, sizeof out, &n);
-        assert_true(error == RX_E_NO_MEMORY || error == RX_E_BAD_HEADER || error == RX_OK);
-        assert_int_equal(n, error == RX_OK ? length : 0);
-        if (error == RX_OK)
-            assert_memory_equal(out, expected, length);
-    }
+    /* The way out takes no memory. */
+    oom_fail_at(1);
+    assert_int_equal(rx_header_encode(RX_EXEC, &whole, out, sizeof out, &n), RX_OK);
+    assert_false(oom_failed());
     oom_off();
 }
 
