@@ -3,20 +3,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "rexecd/account.h"
+#include "rexecd/watch.h"
 
-enum { KEPT = 16, FILES_MAX = 8 };
-
-/* What tells one content of a file from another. All zero: it is not there. */
-struct mark {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
+enum { KEPT = 16 };
 
 struct kept {
     char *name; /* as it was asked for; NULL: nothing is here */
@@ -26,8 +18,7 @@ struct kept {
 
 struct accounts {
     account_look_up *look_up;
-    const char *const *files;
-    struct mark marks[FILES_MAX]; /* of the files, as they were last seen */
+    struct watch *files;
     struct kept kept[KEPT];
     size_t next; /* to be given up for another */
 };
@@ -55,7 +46,11 @@ struct accounts *accounts_new(const char *const *files, account_look_up *look_up
     if (a == NULL)
         return NULL;
     a->look_up = look_up;
-    a->files = files != NULL ? files : system_files;
+    a->files = watch_new(files != NULL ? files : system_files, true);
+    if (a->files == NULL) {
+        free(a);
+        return NULL;
+    }
     return a;
 }
 
@@ -77,35 +72,8 @@ void accounts_free(struct accounts *a)
     if (a == NULL)
         return;
     forget_all(a);
+    watch_free(a->files);
     free(a);
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static bool same(const struct mark *a, const struct mark *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           same_time(&a->modified, &b->modified) && same_time(&a->changed, &b->changed);
-}
-
-/* Forgets all if one of the files is another than it was. */
-static void check_files(struct accounts *a)
-{
-    bool changed = false;
-    for (size_t i = 0; i < FILES_MAX && a->files[i] != NULL; i++) {
-        struct mark mark = {0};
-        struct stat file;
-        if (stat(a->files[i], &file) == 0)
-            mark =
-                (struct mark){file.st_dev, file.st_ino, file.st_size, file.st_mtim, file.st_ctim};
-        changed = changed || !same(&mark, &a->marks[i]);
-        a->marks[i] = mark;
-    }
-    if (changed)
-        forget_all(a);
 }
 
 static struct kept *find_kept(struct accounts *a, const char *name, int64_t now_us)
@@ -125,7 +93,8 @@ enum user_result accounts_find(struct accounts *a, const char *name, int64_t now
                                const struct account **account)
 {
     /* Before the look-up: a file that changes meanwhile is another one the next time. */
-    check_files(a);
+    if (watch_changed(a->files))
+        forget_all(a);
     struct kept *k = find_kept(a, name, now_us);
     if (k == NULL) {
         k = &a->kept[a->next];

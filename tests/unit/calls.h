@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -89,6 +90,9 @@ CALL(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flag
 CALL(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags), -1, EINTR, EAGAIN)
 CALL(pid_t, wait4, (pid_t pid, int *status, int how, struct rusage *usage),
      (pid, status, how, usage), -1, EINTR, EINTR)
+CALL(int, inotify_init1, (int flags), (flags), -1, EMFILE, ENOMEM)
+CALL(int, inotify_add_watch, (int fd, const char *path, uint32_t what), (fd, path, what), -1,
+     ENOSPC, ENOMEM)
 CALL(int, getgrouplist, (const char *user, gid_t group, gid_t *groups, int *count),
      (user, group, groups, count), -1, ENOMEM, ENOMEM)
 CALL(int, event_add, (struct event * event, const struct timeval *after), (event, after), -1,
