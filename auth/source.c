@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/bytes.h"
+
 enum {
     IPV4_BITS = 32,
     IPV6_BITS = 128,
@@ -53,21 +55,23 @@ static bool read_address(const char *text, size_t n, struct rx_source *source)
     return false;
 }
 
-/* Which bits of the i-th byte of an address are among its first `bits`. Without a branch on them.
+/* Two halves of an address. */
+enum { HALVES = 2, HALF_BITS = 64 };
+
+/* Which bits of one half are among the address's first `bits`, 0 to 128. Without a branch on them.
  */
-static uint8_t byte_mask(unsigned bits, unsigned i)
+static uint64_t half_mask(unsigned bits, unsigned half)
 {
-    unsigned mask = 0;
-    for (unsigned bit = 8 * i; bit < 8 * i + 8; bit++)
-        mask = mask << 1 | (bit < bits);
-    return (uint8_t)mask;
+    unsigned beyond = bits > HALF_BITS;
+    unsigned n = half == 0 ? bits * (1 - beyond) + HALF_BITS * beyond : (bits - HALF_BITS) * beyond;
+    return ~(UINT64_MAX >> n / 2 >> (n - n / 2)); /* no shift by 64, which is undefined */
 }
 
 static bool has_host_bits(const struct rx_source *source)
 {
-    unsigned set = 0;
-    for (unsigned i = 0; i < sizeof source->address; i++)
-        set |= source->address[i] & (unsigned)(uint8_t)~byte_mask(source->bits, i);
+    uint64_t set = 0;
+    for (unsigned i = 0; i < HALVES; i++)
+        set |= rx_get64(source->address + 8 * i) & ~half_mask(source->bits, i);
     return set != 0;
 }
 
@@ -129,8 +133,9 @@ struct rx_source rx_source_unmapped(const struct rx_source *source)
 
 bool rx_source_covers(const struct rx_source *range, const struct rx_source *peer)
 {
-    unsigned differ = (unsigned)range->family ^ (unsigned)peer->family;
-    for (unsigned i = 0; i < sizeof range->address; i++)
-        differ |= (unsigned)(range->address[i] ^ peer->address[i]) & byte_mask(range->bits, i);
+    uint64_t differ = (uint64_t)range->family ^ (uint64_t)peer->family;
+    for (unsigned i = 0; i < HALVES; i++)
+        differ |= (rx_get64(range->address + 8 * i) ^ rx_get64(peer->address + 8 * i)) &
+                  half_mask(range->bits, i);
     return (differ == 0) & (peer->family != RX_FAMILY_NONE);
 }
