@@ -320,9 +320,18 @@ static struct kept *find_free(struct cgroups *c)
     return NULL;
 }
 
+/* Whether one seems to be free: who takes it looks into it. */
+static bool has_free(const struct cgroups *c)
+{
+    for (size_t i = 0; i < KEPT_MAX; i++)
+        if (c->kept[i].number != 0 && !c->kept[i].taken)
+            return true;
+    return false;
+}
+
 void cgroups_prepare(struct cgroups *c)
 {
-    if (c == NULL || find_free(c) != NULL)
+    if (c == NULL || has_free(c))
         return;
     struct kept *k = find_kept(c, 0);
     if (k != NULL)

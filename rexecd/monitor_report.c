@@ -149,7 +149,7 @@ void job_report(struct job *c)
         return;
     c->reported = true;
     record(c);
-    if (!c->start_failed)
+    if (!c->start_failed && log_wanted(LOG_LEVEL_INFO))
         log_end(c);
 }
 
