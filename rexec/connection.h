@@ -33,12 +33,15 @@ enum {
     RX_CONNECTION_RANDOM = 64, /* bytes of randomness that a connection takes */
     /* Output buffers must have at least this size. */
     RX_CONNECTION_OUTPUT_MIN = RX_OUTPUT_MIN + RX_M3_SIZE,
+    /* More than the first window: on a long way it bounds the rate by itself over the round trip,
+     * and on a short one both ends wait for each other less. */
+    RX_CONNECTION_WINDOW = 1024 * 1024,
 };
 
 struct rx_connection_config {
     const struct rx_grant_keys *keys; /* of the client's key for the server's name; copied */
     unsigned suites;                  /* bits of enum rx_suite to offer; 0: all that are sealed */
-    uint32_t window;                  /* promised to each stdout and stderr; 0: the default */
+    uint32_t window; /* promised to each stdout and stderr; 0: RX_CONNECTION_WINDOW */
     /* Told of each change of state, if not NULL: stream 0 is the session itself. */
     void (*trace)(void *context, uint32_t stream, const char *from, const char *to);
     void *trace_context;
