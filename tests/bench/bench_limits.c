@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "auth/libcrypto.h"
+#include "tests/bench/local.h"
 
 enum { JOBS_MAX = 64, CHUNK = 64 * 1024, TAG = 16, HEAD = 4, WARM = 50 };
 
@@ -43,46 +44,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void must(bool well, const char *what)
-{
-    if (well)
-        return;
-    perror(what);
-    exit(1);
-}
-
 /* ---- local commands --------------------------------------------------------------------- */
-
-struct job {
-    pid_t pid;
-    int out;
-};
-
-static struct job start(char **words)
-{
-    posix_spawn_file_actions_t actions;
-    struct job job;
-    int ends[2];
-    must(pipe2(ends, O_CLOEXEC) == 0, "pipe");
-    (void)posix_spawn_file_actions_init(&actions);
-    (void)posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    must(posix_spawnp(&job.pid, words[0], &actions, NULL, words, environ) == 0, words[0]);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)close(ends[1]);
-    job.out = ends[0];
-    return job;
-}
-
-static void finish(struct job *job)
-{
-    char bytes[4096];
-    int status;
-    while (read(job->out, bytes, sizeof bytes) > 0)
-        ;
-    (void)close(job->out);
-    must(waitpid(job->pid, &status, 0) == job->pid && status == 0, "waitpid");
-    job->pid = 0;
-}
 
 static void spawn_many(long n, long at_once, char **words)
 {
@@ -112,26 +74,6 @@ static void spawn_many(long n, long at_once, char **words)
 
 /* ---- TCP on loopback -------------------------------------------------------------------- */
 
-static int listen_somewhere(uint16_t *port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof at;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    must(bind(listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(listener, 16) == 0 &&
-             getsockname(listener, (struct sockaddr *)&at, &len) == 0,
-         "listen");
-    *port = ntohs(at.sin_port);
-    return listener;
-}
-
-static int accept_from(int listener)
-{
-    int on = 1, fd = accept(listener, NULL, NULL);
-    must(fd >= 0, "accept");
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return fd;
-}
-
 static void tcp_pair(int ends[2])
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -143,28 +85,6 @@ static void tcp_pair(int ends[2])
     (void)setsockopt(ends[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     ends[1] = accept_from(listener);
     (void)close(listener);
-}
-
-static void write_all(int fd, const uint8_t *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, bytes, n);
-        must(done > 0, "write");
-        bytes += done;
-        n -= (size_t)done;
-    }
-}
-
-static bool read_all(int fd, uint8_t *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = read(fd, bytes, n);
-        if (done <= 0)
-            return false;
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return true;
 }
 
 /* ---- sealed records, and nothing else ----------------------------------------------------- */
@@ -217,7 +137,7 @@ static void receive_sealed(int from, int to)
 {
     static uint8_t plain[CHUNK], sealed[CHUNK + TAG];
     uint32_t length;
-    while (read_all(from, (uint8_t *)&length, sizeof length)) {
+    while (read_all(from, &length, sizeof length)) {
         size_t n = ntohl(length);
         must(n <= sizeof sealed && read_all(from, sealed, n) && unseal(plain, sealed, n), "record");
         write_all(to, other != NULL ? sealed : plain, n - TAG);
@@ -318,24 +238,6 @@ static _Noreturn void run_at_bytes(char **words)
         write_all(STDOUT_FILENO, &byte, 1);
     }
     _exit(0);
-}
-
-/* A process between two pipes: *to it, *from it. */
-static void begin_between(void (*what)(char **), char **words, int *to, int *from)
-{
-    int in[2], out[2];
-    must(pipe(in) == 0 && pipe(out) == 0, "pipe");
-    if (fork() == 0) {
-        (void)dup2(in[0], STDIN_FILENO);
-        (void)dup2(out[1], STDOUT_FILENO);
-        for (int fd = 3; fd < 16; fd++)
-            (void)close(fd);
-        what(words);
-    }
-    (void)close(in[0]);
-    (void)close(out[1]);
-    *to = in[1];
-    *from = out[0];
 }
 
 /* A server in two processes: one passes bytes on, the other does what they are for. */

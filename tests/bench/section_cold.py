@@ -9,6 +9,7 @@ from tools import Unavailable, timed, words
 TITLE = "cold: `HOST true`, the client as a whole process"
 LIMIT = "a small C program + sh -c true, locally"
 BARE = "limit of two processes: a small C program that asks for it, in the clear"
+PROVEN = "limit of a proof: the same with rexec's handshake, sealed, and nothing else"
 MASTER = "OpenSSH over a ready ControlMaster"
 
 
@@ -32,9 +33,9 @@ def contenders(site, ready, figure):
 
 
 @contextlib.contextmanager
-def bare_server(programs):
-    """The port at which bytes are passed on to a process that runs the command for each."""
-    with subprocess.Popen(words(programs.limits, "serve", "sh", "-c", "true"), stdin=subprocess.PIPE,
+def bare_server(*program):
+    """The port of a server in two processes, at which one passes bytes on and the other runs the command for them."""
+    with subprocess.Popen(words(*program, "sh", "-c", "true"), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as server:
         try:
             yield server.stdout.readline().strip()
@@ -60,8 +61,9 @@ def measure(bench):
 
     def all_of(ready):
         found = {name: one(name, *what) for name, what in contenders(site, ready, figure).items()}
-        with bare_server(programs) as port:
-            found[BARE] = one(BARE, 20, [programs.ask, port])
+        with bare_server(programs.limits, "serve") as bare, bare_server(programs.prover) as proven:
+            found[BARE] = one(BARE, 20, [programs.ask, bare])
+            found[PROVEN] = one(PROVEN, 20, [programs.prove, proven])
             bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
 
     try:
