@@ -95,9 +95,11 @@ static size_t find(const struct rx_grants *grants, const uint8_t kid[static RX_K
 enum rx_error rx_grants_add(struct rx_grants *grants, const struct rx_grant *grant)
 {
     uint64_t known;
-    (void)find(grants, grant->keys.kid, 0, &known);
-    if (known != 0)
+    size_t at = find(grants, grant->keys.kid, 0, &known);
+    if (known != 0) {
+        grants->slots[at].revoked |= grant->revoked;
         return RX_E_BAD_FILE;
+    }
     if (grants->count == grants->capacity) {
         enum rx_error error = grow(grants);
         if (error != RX_OK)

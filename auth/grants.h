@@ -17,8 +17,8 @@ struct rx_grants *rx_grants_new(void);
 /* Wipes and frees the table; NULL is fine. */
 void rx_grants_free(struct rx_grants *grants);
 
-/* Adds a copy. RX_E_NO_MEMORY; RX_E_BAD_FILE if the kid is there already (the second is not added).
- */
+/* Adds a copy. RX_E_NO_MEMORY; RX_E_BAD_FILE if the kid is there already: the second is not added,
+ * but if it is revoked, so is the first from now on. */
 enum rx_error rx_grants_add(struct rx_grants *grants, const struct rx_grant *grant);
 
 size_t rx_grants_count(const struct rx_grants *grants);

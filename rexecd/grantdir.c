@@ -57,7 +57,8 @@ static bool add_grant(const struct reading *r, const struct rx_grant *grant)
     }
     enum rx_error error = rx_grants_add(r->grants, grant);
     if (error == RX_E_BAD_FILE)
-        return refuse(r, "its kid is in another file already");
+        return refuse(r, grant->revoked ? "its kid is in another file, which it revokes"
+                                        : "its kid is in another file already");
     return error == RX_OK || refuse(r, rx_error_text(error));
 }
 

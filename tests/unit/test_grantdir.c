@@ -145,6 +145,29 @@ static void test_broken(void **state)
     expect(1, 8);
 }
 
+/* A copy that is revoked counts, in whatever file it is. */
+static void test_revoked_copy(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"0-before", "z-behind"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[RX_GRANT_TEXT_MAX + 32], path[256];
+        struct grantdir_result result;
+        (void)snprintf(text, sizeof text, "%srevoked = yes\n", grant_text(1, "server"));
+        write_file("good", grant_text(1, "server"), 0600);
+        write_file(names[i], text, 0600);
+        struct rx_grants *grants = grantdir_read(dir, "server", &result);
+        assert_int_equal(rx_grants_count(grants), 1);
+        assert_true(rx_grants_at(grants, 0)->revoked);
+        rx_grants_free(grants);
+        path_of(names[i], path);
+        assert_int_equal(unlink(path), 0);
+        grants = grantdir_read(dir, "server", &result);
+        assert_false(rx_grants_at(grants, 0)->revoked);
+        rx_grants_free(grants);
+    }
+}
+
 static void test_directory(void **state)
 {
     (void)state;
@@ -166,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_revoked_copy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

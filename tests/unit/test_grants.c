@@ -164,6 +164,29 @@ static void test_same_kid_twice(void **state)
     rx_grants_free(grants);
 }
 
+/* Whichever comes first: a copy that is revoked revokes the kid, and one that is not does not undo
+ * that. */
+static void test_same_kid_revoked(void **state)
+{
+    (void)state;
+    for (unsigned order = 0; order < 2; order++) {
+        struct rx_grants *grants = table_of(3);
+        struct rx_grant grant = grant_number(3);
+        struct rx_grant_keys keys;
+        grant.revoked = order == 0;
+        assert_int_equal(rx_grants_add(grants, &grant), RX_OK);
+        assert_int_equal(look_up(grants, grant.keys.kid, &keys) == NULL, grant.revoked);
+        grant.revoked = !grant.revoked;
+        assert_int_equal(rx_grants_add(grants, &grant), RX_E_BAD_FILE);
+        assert_null(look_up(grants, grant.keys.kid, &keys));
+        for (unsigned i = 0; i < 3; i++) {
+            struct rx_grant other = grant_number(i);
+            expect_found(grants, &other);
+        }
+        rx_grants_free(grants);
+    }
+}
+
 /* ---- the look-up ------------------------------------------------------------------------ */
 
 static void test_known_and_unknown(void **state)
@@ -353,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_same_kid_twice),
+        cmocka_unit_test(test_same_kid_revoked),
         cmocka_unit_test(test_known_and_unknown),
         cmocka_unit_test(test_nearly_known),
         cmocka_unit_test(test_unusable),
