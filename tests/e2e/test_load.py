@@ -94,14 +94,16 @@ class Load(unittest.TestCase):
             lab.rexec("true")
             pids = (lab.server.pid, lab.net_pid())
             block = os.urandom(1 << 20)
+            # Numbered: none may come in another's place.
+            heads = [b"%d\n" % number for number in range(BULK >> 20)]
             digest = hashlib.sha256()
-            for _ in range(BULK >> 20):
-                digest.update(block)
+            for head in heads:
+                digest.update(head + block)
             with Watch(pids) as watch:
                 before = max(resident_kib(pid) for pid in pids)
                 path = lab.dir / "block"
                 path.write_bytes(block)
-                copies = f"i=0; while [ $i -lt {BULK >> 20} ]; do cat {path}; i=$((i+1)); done"
+                copies = f"i=0; while [ $i -lt {BULK >> 20} ]; do echo $i; cat {path}; i=$((i+1)); done"
                 client = lab.popen(copies, stdin=subprocess.DEVNULL)
                 received = hashlib.sha256()
                 while piece := client.stdout.read(1 << 20):
@@ -110,8 +112,8 @@ class Load(unittest.TestCase):
                 self.assertEqual((client.returncode, received.hexdigest()), (0, digest.hexdigest()))
 
                 client = lab.popen("sha256sum")
-                for _ in range(BULK >> 20):
-                    client.stdin.write(block)
+                for head in heads:
+                    client.stdin.write(head + block)
                 out, err = client.communicate(timeout=60)
                 self.assertEqual((client.returncode, out.split()[0].decode(), err),
                                  (0, digest.hexdigest(), b""))
