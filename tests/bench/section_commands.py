@@ -11,6 +11,7 @@ TITLE = "commands on one connection: one after another, 4 and 16 at once"
 LOCAL = "local spawn and capture"
 MASTER = "OpenSSH over a ready ControlMaster"
 CHAIN = "limit of two processes: bytes over TCP, passed on, local spawn"
+SPAWN = "rexecd's spawning alone: as the user, in a session and cgroup of its own, two pipes"
 COURSE = "course server (a connection each)"
 
 
@@ -55,7 +56,9 @@ def latency(bench, ready):
     found = {"rexec": lambda: figure.add("rexec", 1e3 / batch_rate(site, count, 1)),
              "rexec, from the library": library,
              LOCAL: lambda: figure.add(LOCAL, 1e3 / spawn_rate(site, count, 1, ["sh", "-c", "true"])),
-             CHAIN: lambda: figure.add(CHAIN, 1e3 / chain_rate(site, count, ["sh", "-c", "true"]))}
+             CHAIN: lambda: figure.add(CHAIN, 1e3 / chain_rate(site, count, ["sh", "-c", "true"])),
+             SPAWN: lambda: figure.add(SPAWN, 1e3 * float(run(
+                 [site.programs.spawn, count, site.user, "sh", "-c", "true"])) / count)}
     peers(site, ready, figure, found, count, 1, lambda rate: 1e3 / rate)
     bench.book.rounds(bench.rounds(15, 2), found, [figure])
 
