@@ -128,6 +128,7 @@ static enum rx_error open_session(struct rx_connection *c, const struct rx_sessi
         .seal = rx_tap_seal(&c->tapped_out, rx_sealer_seal(&c->out), c->config.tap),
         .open = rx_tap_seal(&c->tapped_in, rx_sealer_seal(&c->in), c->config.tap),
         .mac = rx_request_key_mac(&c->request_key),
+        .keep = RX_CONNECTION_WINDOW,
         .window = c->config.window != 0 ? c->config.window : RX_CONNECTION_WINDOW,
         .first_chunk = RX_FIRST_CHUNK,
         .trace = c->config.trace,

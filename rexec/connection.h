@@ -33,8 +33,8 @@ enum {
     RX_CONNECTION_RANDOM = 64, /* bytes of randomness that a connection takes */
     /* Output buffers must have at least this size. */
     RX_CONNECTION_OUTPUT_MIN = RX_OUTPUT_MIN + RX_M3_SIZE,
-    /* More than the first window: on a long way it bounds the rate by itself over the round trip,
-     * and on a short one both ends wait for each other less. */
+    /* More than the first window: a window over the round trip is the most that a long way carries.
+     * A sender keeps as much. */
     RX_CONNECTION_WINDOW = 1024 * 1024,
 };
 
