@@ -71,7 +71,8 @@ static bool is_remote(const char *directory)
     return false;
 }
 
-/* Asks to be told of one file, there or not. */
+/* Asks to be told of one file, there or not. Where a name is a link to another name, nobody tells
+ * of what happens to that one. */
 static bool add(int told, const char *file)
 {
     char directory[PATH_MAX];
@@ -81,41 +82,42 @@ static bool add(int told, const char *file)
         return false;
     memcpy(directory, file, n);
     directory[n] = '\0';
-    return !is_remote(directory) &&
-           inotify_add_watch(told, directory,
-                             IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
-                                 IN_MOVE_SELF | IN_ONLYDIR) >= 0 &&
-           (inotify_add_watch(told, file, IN_MODIFY | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF) >=
-                0 ||
-            errno == ENOENT);
+    /* The directory first: whatever comes to be there from now on is told. */
+    if (is_remote(directory) ||
+        inotify_add_watch(told, directory,
+                          IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+        return false;
+    struct stat status;
+    if (lstat(file, &status) < 0)
+        return errno == ENOENT;
+    /* A name that is taken away changes the file's number of links: an attribute. */
+    return S_ISREG(status.st_mode) && !is_remote(file) &&
+           inotify_add_watch(told, file, IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF) >= 0;
 }
 
-/* Asks to be told of all. What was asked before goes on: a name may be another file by now. */
-static void add_all(struct watch *w)
+/* Asks to be told of all, anew: what was asked for is another file by now. -1: it cannot be. */
+static int begin_telling(const struct watch *w)
 {
-    bool all = true;
-    for (size_t i = 0; all && i < WATCH_FILES_MAX && w->files[i] != NULL; i++)
-        all = add(w->told, w->files[i]);
-    if (all)
-        return;
-    (void)close(w->told);
-    w->told = -1;
+    int told = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    for (size_t i = 0; told >= 0 && i < WATCH_FILES_MAX && w->files[i] != NULL; i++) {
+        if (!add(told, w->files[i])) {
+            (void)close(told);
+            told = -1;
+        }
+    }
+    return told;
 }
 
-/* Takes all that was told: how many bytes. Below 0: it does not work. */
+/* Whether something was told: 0: nothing; below 0: it does not work. */
 static ssize_t hear(const struct watch *w)
 {
     _Alignas(struct inotify_event) char events[4096];
-    ssize_t heard = 0;
     for (;;) {
         ssize_t n = read(w->told, events, sizeof events);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 && errno == EAGAIN ? heard : -1;
-        heard += n;
-        if ((size_t)n < sizeof events / 2) /* what was not taken would fit */
-            return heard;
+        if (n > 0 || (n < 0 && errno == EAGAIN))
+            return n > 0 ? n : 0;
+        if (n == 0 || errno != EINTR)
+            return -1;
     }
 }
 
@@ -126,9 +128,7 @@ struct watch *watch_new(const char *const *files, bool told)
         return NULL;
     w->files = files;
     w->fresh = true;
-    w->told = told ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
-    if (w->told >= 0)
-        add_all(w);
+    w->told = told ? begin_telling(w) : -1;
     return w;
 }
 
@@ -150,12 +150,9 @@ bool watch_changed(struct watch *w)
     ssize_t heard = hear(w);
     if (heard == 0)
         return fresh;
-    if (heard > 0) {
-        add_all(w); /* before anybody reads them: what changes later is told */
-    } else {
-        (void)close(w->told);
-        w->told = -1;
-    }
+    /* Before anybody reads them: what changes later is told. */
+    (void)close(w->told);
+    w->told = heard > 0 ? begin_telling(w) : -1;
     if (w->told < 0)
         (void)look(w);
     return true;

@@ -4,7 +4,8 @@
  *
  * The kernel tells of what happens to the files and to their names in their directories. It does
  * not tell that a path leads elsewhere because of what happened further up (a symbolic link, a
- * mount).
+ * mount), nor what is written through a mapping. Names that are links, and other machines' files,
+ * are looked at.
  */
 #ifndef REXEC_REXECD_WATCH_H
 #define REXEC_REXECD_WATCH_H

@@ -32,8 +32,11 @@ static void step(void)
     (void)usleep(20000);
 }
 
+static bool begun_told;
+
 static int begin(void **state, bool told)
 {
+    begun_told = told;
     assert_int_equal(mkdir(inner, 0700), 0);
     put(present, "one");
     *state = watch_new(files, told);
@@ -97,6 +100,13 @@ static void test_changes(void **state)
     expect_change(w);
     assert_int_equal(unlink(absent), 0);
     expect_change(w);
+    put(other, "comes by its name"); /* as tools make these files */
+    assert_int_equal(rename(other, absent), 0);
+    expect_change(w);
+    put(absent, "and is written");
+    expect_change(w);
+    assert_int_equal(unlink(absent), 0);
+    expect_change(w);
     int fd = open(present, O_WRONLY | O_APPEND | O_CLOEXEC);
     assert_true(fd >= 0);
     for (int i = 0; i < 3; i++) {
@@ -106,7 +116,7 @@ static void test_changes(void **state)
     assert_int_equal(close(fd), 0);
 }
 
-/* A name that leads to a file elsewhere. */
+/* A name that leads to a file elsewhere, which goes and comes. */
 static void test_link(void **state)
 {
     struct watch *w = *state;
@@ -114,8 +124,45 @@ static void test_link(void **state)
     put(other, "elsewhere");
     assert_int_equal(symlink(other, absent), 0);
     expect_change(w);
+    assert_false(watch_is_told(w)); /* links may lead on to links */
     put(other, "elsewhere, and changed");
     expect_change(w);
+    assert_int_equal(unlink(other), 0);
+    expect_change(w);
+    put(other, "there again");
+    expect_change(w);
+    put(other, "there again, and changed");
+    expect_change(w);
+}
+
+/* A file of two names. */
+static void test_hard_link(void **state)
+{
+    struct watch *w = *state;
+    expect_change(w);
+    assert_int_equal(link(present, other), 0);
+    expect_change(w);
+    put(other, "by its other name");
+    expect_change(w);
+    assert_int_equal(unlink(present), 0);
+    expect_change(w);
+    put(other, "it is not there any more");
+    assert_false(watch_changed(w));
+}
+
+/* Files that were replaced and live on elsewhere are nobody's business. */
+static void test_moved_aside(void **state)
+{
+    struct watch *w = *state;
+    expect_change(w);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(rename(present, other), 0);
+        put(present, i % 2 == 0 ? "new" : "newer");
+        expect_change(w);
+        put(other, "old");
+        assert_false(watch_changed(w));
+    }
+    assert_int_equal(watch_is_told(w), begun_told);
 }
 
 /* More than the kernel keeps. */
@@ -123,8 +170,13 @@ static void test_many(void **state)
 {
     struct watch *w = *state;
     expect_change(w);
-    for (int i = 0; i < 20000; i++)
-        assert_int_equal(chmod(present, i % 2 == 0 ? 0644 : 0600), 0);
+    int fd = open(present, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (int i = 0; i < 20000; i++) { /* two that are alike would be one */
+        assert_int_equal(fchmod(fd, i % 2 == 0 ? 0644 : 0600), 0);
+        assert_int_equal(write(fd, "x", 1), 1);
+    }
+    assert_int_equal(close(fd), 0);
     expect_change(w);
     put(present, "after");
     expect_change(w);
@@ -170,8 +222,10 @@ static void test_nowhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_first), BOTH(test_changes),        BOTH(test_link),
-        BOTH(test_many),  BOTH(test_directory_goes), cmocka_unit_test(test_nowhere),
+        BOTH(test_first),          BOTH(test_changes),
+        BOTH(test_link),           BOTH(test_hard_link),
+        BOTH(test_moved_aside),    BOTH(test_many),
+        BOTH(test_directory_goes), cmocka_unit_test(test_nowhere),
     };
     if (mkdtemp(directory) == NULL)
         return 1;
