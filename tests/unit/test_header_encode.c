@@ -234,7 +234,10 @@ static void test_exit_and_listed(void **state)
     rx_header_init(RX_EXIT, &h);
     h.exit.code = 0;
     expect_both_ways(RX_EXIT, &h, "{\"code\":0}");
-    h.exit.code = RX_ABSENT;
+    h.exit.holders.count = 1; /* behind an object that is left out */
+    h.exit.holders.pids[0] = 7;
+    expect_both_ways(RX_EXIT, &h, "{\"code\":0,\"holders\":[7]}");
+    rx_header_init(RX_EXIT, &h);
     fill_exit(&h.exit);
     expect_both_ways(RX_EXIT, &h,
                      "{\"signal\":\"SEGV\",\"core\":true,\"by\":\"limit\",\"detail\":\"memory\","
