@@ -35,7 +35,7 @@ def contenders(site, ready, figure):
 @contextlib.contextmanager
 def bare_server(*program):
     """The port of a server in two processes, at which one passes bytes on and the other runs the command for them."""
-    with subprocess.Popen(words(*program, "sh", "-c", "true"), stdin=subprocess.PIPE,
+    with subprocess.Popen(words(*program, "/bin/sh", "-c", "true"), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as server:
         try:
             yield server.stdout.readline().strip()
