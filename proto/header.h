@@ -1,6 +1,6 @@
 /*
  * The JSON headers of messages as C structures, both ways (docs/PROTOCOL.md, "Messages" and
- * "Commands"). The only place that knows jansson. Decoding is strict (duplicate names, NUL,
+ * "Commands"). proto/header.c alone knows jansson. Decoding is strict (duplicate names, NUL,
  * nesting, ranges); unknown names are ignored. A header that is empty reads as {}.
  *
  * In each structure, an absent integer is RX_ABSENT, an absent string is empty, an absent boolean
