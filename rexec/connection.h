@@ -33,15 +33,12 @@ enum {
     RX_CONNECTION_RANDOM = 64, /* bytes of randomness that a connection takes */
     /* Output buffers must have at least this size. */
     RX_CONNECTION_OUTPUT_MIN = RX_OUTPUT_MIN + RX_M3_SIZE,
-    /* More than the first window: a window over the round trip is the most that a long way carries.
-     * A sender keeps as much. */
-    RX_CONNECTION_WINDOW = 1024 * 1024,
 };
 
 struct rx_connection_config {
     const struct rx_grant_keys *keys; /* of the client's key for the server's name; copied */
     unsigned suites;                  /* bits of enum rx_suite to offer; 0: all that are sealed */
-    uint32_t window; /* promised to each stdout and stderr; 0: RX_CONNECTION_WINDOW */
+    uint32_t window;                  /* promised to each stdout and stderr; 0: the default */
     /* Told of each change of state, if not NULL: stream 0 is the session itself. */
     void (*trace)(void *context, uint32_t stream, const char *from, const char *to);
     void *trace_context;

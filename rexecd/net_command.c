@@ -207,7 +207,7 @@ static struct rx_channel *start_channel(struct net *net, struct connection **c,
         connection_end(net, *c, IPC_HOW_ERROR, RX_E_NO_MEMORY);
     }
     *c = NULL;
-    return rx_channel_new_running(KEPT_OF_EACH, net->setup.window);
+    return rx_channel_new_running(0, net->setup.window);
 }
 
 void command_start(struct net *net, struct connection *c, struct ipc_message *m)

@@ -326,7 +326,6 @@ static enum rx_error open_engine(struct net *net, struct connection *c, const st
         .open = open,
         /* The monitor refuses what is above its limit; more than this at once is an attack. */
         .max_channels = (size_t)net->setup.max_commands * 2 + 64,
-        .keep = KEPT_OF_EACH,
         .window = net->setup.window,
         .first_chunk = RX_FIRST_CHUNK,
     };

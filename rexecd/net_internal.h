@@ -22,11 +22,10 @@ enum {
     OUTPUT_SIZE = 512 * 1024,  /* what one write may take; at least RX_OUTPUT_MIN */
     UNSENT_MAX = 512 * 1024,   /* output read ahead for a client whose socket is full */
     HASTE_AFTER =
-        256 * 1024,         /* bytes: a session that moves less need not have its own state of it */
-    READ_BUSY = 64 * 1024,  /* what one read brings while the monitor has more than it takes */
-    ASKED_MAX = 64 * 1024,  /* bytes of requests on their way of one that asks more than that */
-    KEPT_MAX = 1024 * 1024, /* output of a connection's commands that waits for its client */
-    KEPT_OF_EACH = 1024 * 1024, /* of one output of one of them, if its window is as large */
+        256 * 1024,        /* bytes: a session that moves less need not have its own state of it */
+    READ_BUSY = 64 * 1024, /* what one read brings while the monitor has more than it takes */
+    ASKED_MAX = 64 * 1024, /* bytes of requests on their way of one that asks more than that */
+    KEPT_MAX = 2 * 1024 * 1024, /* output of a connection's commands that waits for its client */
     SILENT_MAX = 3,             /* ticks of keepalive without a word: the client is gone */
     LINGER_MS = 2000,           /* for the client to read our last words */
     BUCKETS = 4096,
