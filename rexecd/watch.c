@@ -56,14 +56,14 @@ static bool look(struct watch *w)
 /* ---- being told ------------------------------------------------------------------------- */
 
 /* Of changes that another machine makes the kernel does not tell. */
-static bool is_remote(const char *directory)
+static bool is_remote(const char *path)
 {
     static const unsigned remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
                                       SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC, AFS_SUPER_MAGIC,
                                       AFS_FS_MAGIC,     CEPH_SUPER_MAGIC, V9FS_MAGIC,
                                       CODA_SUPER_MAGIC, OCFS2_SUPER_MAGIC};
     struct statfs system;
-    if (statfs(directory, &system) < 0)
+    if (statfs(path, &system) < 0)
         return true;
     for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
         if ((unsigned)system.f_type == remote[i])

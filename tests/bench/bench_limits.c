@@ -29,20 +29,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "auth/libcrypto.h"
 #include "tests/bench/local.h"
 
 enum { JOBS_MAX = 64, CHUNK = 64 * 1024, TAG = 16, HEAD = 4, WARM = 50 };
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- local commands --------------------------------------------------------------------- */
 

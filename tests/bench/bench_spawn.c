@@ -9,20 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "rexecd/cgroup.h"
 #include "rexecd/log.h"
 #include "rexecd/spawn.h"
 #include "tests/bench/local.h"
-
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static struct spawn_plan *plan_for(const struct user *user, char **words)
 {

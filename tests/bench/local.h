@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 
 static inline void must(bool well, const char *what)
 {
@@ -18,6 +19,14 @@ static inline void must(bool well, const char *what)
         return;
     perror(what);
     exit(1);
+}
+
+/* Seconds of a clock that only rises. */
+static inline double now(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* A command whose output is taken. */
