@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/header_fields.h"
+#include "proto/header_plain.h"
 #include "proto/words.h"
 
 enum { NESTING_MAX = 8 };
@@ -66,36 +67,15 @@ static bool decode_text(const json_t *v, size_t min, size_t max, char *out)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool decode_id(const json_t *v, uint8_t out[static RX_COMMAND_ID_SIZE])
 {
-    if (!json_is_string(v) || json_string_length(v) != (size_t)2 * RX_COMMAND_ID_SIZE)
-        return false;
-    const char *s = json_string_value(v);
-    for (size_t i = 0; i < RX_COMMAND_ID_SIZE; i++) {
-        int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return json_is_string(v) && header_id_of(json_string_value(v), json_string_length(v), out);
 }
 
 static bool decode_choice(const json_t *v, const char *const *choices, int *out)
 {
-    for (int i = 0; json_is_string(v) && choices[i] != NULL; i++) {
-        if (strcmp(json_string_value(v), choices[i]) == 0) {
-            *out = i;
-            return true;
-        }
-    }
-    return false;
+    return json_is_string(v) &&
+           header_choice_of(choices, json_string_value(v), json_string_length(v), out);
 }
 
 static bool decode_features(const json_t *v, struct rx_features *out)
@@ -242,6 +222,9 @@ enum rx_error rx_header_decode(enum rx_type type, const uint8_t *p, size_t n, st
         p = (const uint8_t *)"{}";
         n = 2;
     }
+    if (header_decode_plain(fields, p, n, h))
+        return header_coherent(type, h) ? RX_OK : RX_E_BAD_HEADER;
+    rx_header_init(type, h); /* of what it was able to read */
     /* jansson overlooks a NUL behind a number; JSON has none anywhere. */
     if (memchr(p, '\0', n) != NULL || !nesting_within(p, n, NESTING_MAX))
         return RX_E_BAD_HEADER;

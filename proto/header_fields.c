@@ -1,5 +1,7 @@
 #include "proto/header_fields.h"
 
+#include <string.h>
+
 #define AT(member) .offset = offsetof(struct rx_header, member)
 #define FLAG(member) .present = (ptrdiff_t)offsetof(struct rx_header, member)
 #define INTEGER(key, member, low, high)                                                            \
@@ -227,4 +229,40 @@ const struct field *header_fields(enum rx_type type)
     default:
         return no_fields;
     }
+}
+
+bool header_is_name(const char *name, const char *text, size_t n)
+{
+    return strncmp(name, text, n) == 0 && name[n] == '\0';
+}
+
+bool header_choice_of(const char *const *choices, const char *text, size_t n, int *out)
+{
+    for (int i = 0; choices[i] != NULL; i++) {
+        if (header_is_name(choices[i], text, n)) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool header_id_of(const char *text, size_t n, uint8_t out[static RX_COMMAND_ID_SIZE])
+{
+    if (n != (size_t)2 * RX_COMMAND_ID_SIZE)
+        return false;
+    for (size_t i = 0; i < RX_COMMAND_ID_SIZE; i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
 }

@@ -1,6 +1,6 @@
 /*
- * What each header may hold, as tables: proto/header.c decodes and proto/header_encode.c encodes by
- * them. Nobody else but the fuzzers' dictionary looks in here.
+ * What each header may hold, as tables: proto/header.c and proto/header_plain.c decode and
+ * proto/header_encode.c encodes by them. Nobody else but the fuzzers' dictionary looks in here.
  */
 #ifndef REXEC_PROTO_HEADER_FIELDS_H
 #define REXEC_PROTO_HEADER_FIELDS_H
@@ -38,6 +38,15 @@ struct field {
 
 /* The fields of a type's header, up to one without a name; for a type without any, that alone. */
 const struct field *header_fields(enum rx_type type);
+
+/* 16 bytes of 32 lower-case hex digits; false: n bytes of text are not those. */
+bool header_id_of(const char *text, size_t n, uint8_t out[static RX_COMMAND_ID_SIZE]);
+
+/* Where n bytes of text, with no NUL among them, stand in `choices`; false: nowhere. */
+bool header_choice_of(const char *const *choices, const char *text, size_t n, int *out);
+
+/* Whether n bytes of text, with no NUL among them, are this name. */
+bool header_is_name(const char *name, const char *text, size_t n);
 
 /* What no table can say: members that go together, or not. */
 bool header_coherent(enum rx_type type, const struct rx_header *h);

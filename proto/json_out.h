@@ -1,6 +1,6 @@
 /*
  * JSON (RFC 8259) written straight into a caller's buffer, without spaces: what headers are made
- * of. What does not fit is counted and not written. Reading is jansson's (proto/header.c).
+ * of. What does not fit is counted and not written. Reading is in proto/header.c.
  */
 #ifndef REXEC_PROTO_JSON_OUT_H
 #define REXEC_PROTO_JSON_OUT_H

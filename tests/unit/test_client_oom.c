@@ -132,6 +132,14 @@ static void serve(struct story *s)
     }
 }
 
+/* Spelled as nobody here does it, so that jansson is asked, and its allocations fail, too. */
+static enum rx_error spelled_welcome(struct story *s)
+{
+    static const char header[] = "{ \"server\": \"lab01\", \"version\": \"1\", \"time_us\": 1, "
+                                 "\"features\": [\"a\", \"b\"], \"other\": {\"x\": null} }";
+    return rx_engine_welcome(s->server.engine, header, sizeof header - 1);
+}
+
 /* What the client has to send, to the server: the handshake's part first. */
 static size_t from_client(struct story *s)
 {
@@ -152,7 +160,7 @@ static size_t from_client(struct story *s)
         memcpy(s->p.m3, wire, RX_M3_SIZE);
         assert_int_equal(handshake_end(&s->p), RX_OK);
         end_open(&s->server, RX_SERVER, &s->p.server_keys, NULL);
-        assert_int_equal(end_welcome(&s->server), RX_OK);
+        assert_int_equal(spelled_welcome(s), RX_OK);
         s->serves = true;
     }
     rx_engine_feed(s->server.engine, wire + head, n - head);
