@@ -35,8 +35,13 @@ struct rx_aead {
     void (*end)(const struct rx_aead *aead, void *context);
 };
 
-/* Where a program has it from. Asked once a direction, when that has moved `after` bytes: having it
- * costs more than a few bytes gain. NULL: there is none. What is given outlives the direction. */
+/* Bytes of a record below which libsodium seals it all the same: asking another costs more there.
+ */
+enum { RX_HASTE_RECORD = 2048 };
+
+/* Where a program has it from. Asked once a direction, when that has moved more than `after` bytes
+ * in records of RX_HASTE_RECORD at least: having it costs more than a few bytes gain. NULL: there
+ * is none. What is given outlives the direction. */
 struct rx_haste {
     uint64_t after;
     const struct rx_aead *(*aead)(void *user);

@@ -97,18 +97,22 @@ static void speed_up(struct rx_sealer *s, bool seals)
     sodium_memzero(key, sizeof key);
 }
 
-/* Counts n bytes in, and asks for another implementation when there were enough. */
-static void haste(struct rx_sealer *s, size_t n, bool seals)
+/* Whether the other implementation is to have a record of n bytes; counts them in, and asks for it
+ * when there were enough. */
+static bool hastened(struct rx_sealer *s, size_t n, bool seals)
 {
-    if (s->haste == NULL)
-        return;
-    s->moved += n;
-    if (s->moved <= s->haste->after)
-        return;
-    s->aead = s->haste->aead(s->haste->user);
-    s->haste = NULL;
-    if (s->aead != NULL)
-        speed_up(s, seals);
+    if (n < RX_HASTE_RECORD)
+        return false;
+    if (s->haste != NULL) {
+        s->moved += n;
+        if (s->moved <= s->haste->after)
+            return false;
+        s->aead = s->haste->aead(s->haste->user);
+        s->haste = NULL;
+        if (s->aead != NULL)
+            speed_up(s, seals);
+    }
+    return s->fast != NULL;
 }
 
 static enum rx_error next_epoch(struct rx_sealer *s)
@@ -184,9 +188,8 @@ static enum rx_error aead_seal(void *context, const uint8_t length[static RX_REC
         return error;
     uint8_t nonce[RX_NONCE_SIZE];
     make_nonce(nonce, counter);
-    haste(s, n, true);
     int failed = 0;
-    if (s->fast != NULL)
+    if (hastened(s, n, true))
         failed = !s->aead->seal(s->aead, s->fast, nonce, length, payload, n, out);
     else if (s->suite == RX_SUITE_AES256GCM)
         failed = crypto_aead_aes256gcm_encrypt_detached_afternm(
@@ -210,9 +213,8 @@ static enum rx_error aead_open(void *context, const uint8_t length[static RX_REC
     n -= RX_AEAD_TAG;
     uint8_t nonce[RX_NONCE_SIZE];
     make_nonce(nonce, counter);
-    haste(s, n, false);
     int failed = 0;
-    if (s->fast != NULL)
+    if (hastened(s, n, false))
         failed = !s->aead->open(s->aead, s->fast, nonce, length, sealed, n);
     else if (s->suite == RX_SUITE_AES256GCM)
         failed = crypto_aead_aes256gcm_decrypt_detached_afternm(

@@ -15,7 +15,7 @@
 #include "tests/duel/session.h"
 #include "tests/duel/suites.h"
 
-enum { LENGTH = RX_RECORD_LENGTH, PAYLOAD = 100, AFTER = 5 * PAYLOAD };
+enum { LENGTH = RX_RECORD_LENGTH, PAYLOAD = RX_HASTE_RECORD, AFTER = 5 * PAYLOAD };
 
 /* An implementation that counts and can be made to fail: libsodium again. */
 struct key {
@@ -96,8 +96,15 @@ static const struct rx_haste haste = {AFTER, give, &seen};
 struct direction {
     struct rx_sealer out, in, plain;
     uint8_t wire[LENGTH + PAYLOAD + RX_TAG_MAX];
-    size_t n; /* behind the length field */
+    size_t payload, n; /* the second: behind the length field */
 };
+
+static void set_payload(struct direction *w, size_t payload)
+{
+    w->payload = payload;
+    w->n = payload + rx_sealer_seal(&w->out).ops->tag_size;
+    rx_put32(w->wire, (uint32_t)w->n);
+}
 
 static void start(struct direction *w, enum rx_suite suite, uint8_t seed)
 {
@@ -107,8 +114,7 @@ static void start(struct direction *w, enum rx_suite suite, uint8_t seed)
     assert_int_equal(rx_sealer_init(&w->out, suite, secret), RX_OK);
     assert_int_equal(rx_sealer_init(&w->in, suite, secret), RX_OK);
     assert_int_equal(rx_sealer_init(&w->plain, suite, secret), RX_OK);
-    w->n = PAYLOAD + rx_sealer_seal(&w->out).ops->tag_size;
-    rx_put32(w->wire, (uint32_t)w->n);
+    set_payload(w, PAYLOAD);
 }
 
 static void stop(struct direction *w)
@@ -124,7 +130,7 @@ static enum rx_error seal_one(struct direction *w, uint8_t what)
     struct rx_seal s = rx_sealer_seal(&w->out);
     uint8_t payload[PAYLOAD];
     memset(payload, what, sizeof payload);
-    return s.ops->seal(s.context, w->wire, payload, PAYLOAD, w->wire + LENGTH);
+    return s.ops->seal(s.context, w->wire, payload, w->payload, w->wire + LENGTH);
 }
 
 static enum rx_error open_one(struct direction *w)
@@ -139,11 +145,11 @@ static void pass(struct direction *w, uint8_t what)
     uint8_t payload[PAYLOAD], right[PAYLOAD + RX_TAG_MAX];
     memset(payload, what, sizeof payload);
     struct rx_seal s = rx_sealer_seal(&w->plain);
-    assert_int_equal(s.ops->seal(s.context, w->wire, payload, PAYLOAD, right), RX_OK);
+    assert_int_equal(s.ops->seal(s.context, w->wire, payload, w->payload, right), RX_OK);
     assert_int_equal(seal_one(w, what), RX_OK);
     assert_memory_equal(w->wire + LENGTH, right, w->n);
     assert_int_equal(open_one(w), RX_OK);
-    assert_memory_equal(w->wire + LENGTH, payload, PAYLOAD);
+    assert_memory_equal(w->wire + LENGTH, payload, w->payload);
 }
 
 static enum rx_suite sealed_next(enum rx_suite s)
@@ -170,6 +176,30 @@ static void test_after_enough(void **state)
             assert_int_equal(seen.opened, late);
         }
         assert_int_equal(seen.begun, 2);
+        stop(&w);
+    }
+}
+
+/* Small records are libsodium's, before and afterwards, and bring nobody nearer to another. */
+static void test_small_ones(void **state)
+{
+    (void)state;
+    for (enum rx_suite s = RX_SUITE_NONE; (s = sealed_next(s)) != RX_SUITE_NONE;) {
+        struct direction w;
+        start(&w, s, 7);
+        rx_sealer_hasten(&w.out, &haste);
+        rx_sealer_hasten(&w.in, &haste);
+        set_payload(&w, PAYLOAD - 1);
+        for (uint8_t i = 0; i < 20; i++)
+            pass(&w, i);
+        assert_int_equal(seen.asked, 0);
+        for (uint8_t i = 0; i < 20; i++) {
+            set_payload(&w, i % 2 == 0 ? PAYLOAD : i);
+            pass(&w, i);
+        }
+        assert_int_equal(seen.asked, 2);
+        assert_int_equal(seen.sealed, 5);
+        assert_int_equal(seen.opened, 5);
         stop(&w);
     }
 }
@@ -295,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_after_enough),  cmocka_unit_test(test_one_end),
         cmocka_unit_test(test_never_asked),   cmocka_unit_test(test_across_epochs),
         cmocka_unit_test(test_not_to_be_had), cmocka_unit_test(test_fails),
+        cmocka_unit_test(test_small_ones),
     };
     if (sodium_init() < 0)
         return 1;
