@@ -9,7 +9,10 @@
 #include "rexecd/log.h"
 #include "rexecd/monitor_internal.h"
 
-enum { WELCOME_MAX = 4096 };
+enum {
+    WELCOME_MAX = 4096,
+    REFILL_US = 5000, /* a short command is over by then */
+};
 
 static void judge_later(struct monitor *m, const struct session *s);
 
@@ -114,7 +117,11 @@ static void drop(struct monitor *m, struct session *s, enum rx_error error)
 static enum rx_error fresh_pair(struct monitor *m, struct rx_key_pair *pair)
 {
     if (m->pool != NULL && rx_pool_take(m->pool, pair)) {
-        event_active(m->on_idle, EV_TIMEOUT, 0);
+        /* Making another at once would keep the client, which is about to be woken, from the
+         * processor that it was on. */
+        const struct timeval later = {.tv_usec = REFILL_US};
+        if (!event_pending(m->on_idle, EV_TIMEOUT, NULL))
+            (void)event_add(m->on_idle, &later);
         return RX_OK;
     }
     uint8_t random[RX_KEY_SIZE];

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "rexecd/monitor.h"
+#include "rexecd/monitor_internal.h"
 #include "tests/unit/monitor_world.h"
 
 /* What a command would make that must not run. */
@@ -71,6 +71,46 @@ static void test_unknown_client(void **state)
     world_say(w, IPC_M3, 1, &m3, NULL, 0);
     assert_true(world_expect(w, IPC_DROP));
     assert_int_equal(monitor_sessions(w->monitor), 0);
+}
+
+static void fill_pool(struct world *w)
+{
+    const struct rx_pool *pool = w->monitor->pool;
+    int64_t deadline = world_ms() + WORLD_SECONDS * 1000;
+    while (rx_pool_count(pool) < rx_pool_capacity(pool) && world_ms() < deadline)
+        world_turn(w);
+    assert_int_equal(rx_pool_count(pool), rx_pool_capacity(pool));
+}
+
+/* A pair that was taken is made again, but not while the client is about to answer: some turns
+ * later it is still missing, whenever they came soon enough to say so. */
+static void test_pool(void **state)
+{
+    struct world *w = *state;
+    const struct rx_pool *pool = w->monitor->pool;
+    unsigned seen = 0;
+    if (pool == NULL)
+        skip(); /* a kernel that does not wipe it on fork */
+    for (uint32_t id = 1; id < 500 && seen < 3; id++) {
+        struct client c;
+        struct ipc_m1 m1;
+        fill_pool(w);
+        client_m1(&c, w, id, w->psk, RX_SUITE_CHACHA20POLY1305, &m1);
+        int64_t begin = world_ms();
+        world_say(w, IPC_M1, id, &m1, NULL, 0);
+        assert_true(world_expect(w, IPC_M2));
+        for (int turn = 0; turn < 3; turn++)
+            world_turn(w);
+        size_t left = rx_pool_count(pool);
+        if (world_ms() - begin < 4) {
+            assert_int_equal(left, rx_pool_capacity(pool) - 1);
+            seen++;
+        }
+        const struct ipc_closed closed = {.how = IPC_HOW_FIN};
+        world_say(w, IPC_CLOSED, id, &closed, NULL, 0);
+    }
+    assert_int_equal(seen, 3);
+    fill_pool(w);
 }
 
 /* A known client with each bit of M3 flipped in turn. */
@@ -566,6 +606,7 @@ int main(void)
     (void)snprintf(touch, sizeof touch, "touch %s", marker);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_handshake, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pool, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_m3_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_m1, setup, teardown),
