@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -76,6 +77,15 @@ static void on_ended(void *user, const struct rx_failure *failure)
     s->ended(s->user, failure);
 }
 
+/* Memory that a large flow lets go of, it needs again at once: given to the system in between, it
+ * would come back a page at a time. */
+static void keep_memory(void)
+{
+    enum { MAPPED_FROM = 1024 * 1024, KEPT = 4 * 1024 * 1024 };
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT);
+}
+
 /* Most commands say little, and need not wait until libcrypto is loaded. Once for the process, to
  * its end. */
 static const struct rx_aead *load_aead(void *user)
@@ -87,6 +97,7 @@ static const struct rx_aead *load_aead(void *user)
         void *library = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
         aead = library != NULL ? rx_libcrypto_new(dlsym, library) : NULL;
         asked = true;
+        keep_memory();
     }
     return aead;
 }
