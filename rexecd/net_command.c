@@ -1,6 +1,7 @@
 /* One command's pipes: stdout and stderr into the engine, and its end. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ enum {
 static void on_pipe_stdin(evutil_socket_t fd, short what, void *context);
 static void on_pipe_stdout(evutil_socket_t fd, short what, void *context);
 static void on_pipe_stderr(evutil_socket_t fd, short what, void *context);
+static void read_pipe(struct command *k, enum rx_which which);
 static void finish_if_over(struct command *k);
 static void wait_for_end(struct command *k);
 static void wait_longer(struct command *k);
@@ -152,8 +154,8 @@ void command_park(struct net *net, struct command *k)
     command_resume_output(k);
 }
 
-/* The events of the pipes that there are. -1: no memory. */
-static int watch_pipes(struct net *net, struct command *k)
+/* The events of the pipes that there are, none of them added. -1: no memory. */
+static int make_events(struct net *net, struct command *k)
 {
     static void (*const handlers[])(evutil_socket_t, short,
                                     void *) = {on_pipe_stdin, on_pipe_stdout, on_pipe_stderr};
@@ -162,7 +164,23 @@ static int watch_pipes(struct net *net, struct command *k)
             continue;
         short what = w == RX_WHICH_STDIN ? EV_WRITE : EV_READ | EV_PERSIST;
         k->events[w] = event_new(net->base, k->fds[w], what, handlers[w], k);
-        if (k->events[w] == NULL || (w != RX_WHICH_STDIN && event_add(k->events[w], NULL) < 0))
+        if (k->events[w] == NULL)
+            return -1;
+    }
+    return 0;
+}
+
+/* Takes what is there already, which of a command that is over by now is all; waits for the rest.
+ * -1: no memory. */
+static int watch_output(struct command *k)
+{
+    struct pollfd ends[] = {{.fd = k->fds[RX_WHICH_STDOUT], .events = POLLIN},
+                            {.fd = k->fds[RX_WHICH_STDERR], .events = POLLIN}};
+    (void)poll(ends, 2, 0);
+    for (enum rx_which w = RX_WHICH_STDOUT; w <= RX_WHICH_STDERR; w++) {
+        if (ends[w - RX_WHICH_STDOUT].revents != 0)
+            read_pipe(k, w);
+        if (k->fds[w] >= 0 && !k->paused[w] && event_add(k->events[w], NULL) < 0)
             return -1;
     }
     return 0;
@@ -246,7 +264,7 @@ void command_start(struct net *net, struct connection *c, struct ipc_message *m)
     else
         LIST_INSERT_HEAD(&net->parked, k, of_connection);
     LIST_INSERT_HEAD(&net->by_number[k->number % BUCKETS], k, by_number);
-    if (watch_pipes(net, k) < 0) {
+    if (make_events(net, k) < 0 || watch_output(k) < 0) {
         fail(k, RX_E_NO_MEMORY);
         return;
     }
