@@ -224,7 +224,7 @@ enum rx_error rx_header_decode(enum rx_type type, const uint8_t *p, size_t n, st
     }
     if (header_decode_plain(fields, p, n, h))
         return header_coherent(type, h) ? RX_OK : RX_E_BAD_HEADER;
-    rx_header_init(type, h); /* of what it was able to read */
+    rx_header_init(type, h); /* jansson would set the same members again; nothing rests on that */
     /* jansson overlooks a NUL behind a number; JSON has none anywhere. */
     if (memchr(p, '\0', n) != NULL || !nesting_within(p, n, NESTING_MAX))
         return RX_E_BAD_HEADER;

@@ -1,6 +1,6 @@
 /*
- * What each header may hold, as tables: proto/header.c and proto/header_plain.c decode and
- * proto/header_encode.c encodes by them. Nobody else but the fuzzers' dictionary looks in here.
+ * What each header may hold, as tables. proto/header.c, header_plain.c and header_encode.c go by
+ * them; nobody else but the fuzzers' dictionary looks in here.
  */
 #ifndef REXEC_PROTO_HEADER_FIELDS_H
 #define REXEC_PROTO_HEADER_FIELDS_H

@@ -1,6 +1,7 @@
 /*
- * Headers as rx_header_encode writes them, read without a tree and without an allocation: nearly
- * every header is one. What is written in any other way is left to whoever knows all of JSON.
+ * Headers as rx_header_encode writes them, but for lists and for text that is escaped or not ASCII,
+ * read without a tree and without an allocation: nearly every header is one. What is written in any
+ * other way is left to whoever knows all of JSON.
  */
 #ifndef REXEC_PROTO_HEADER_PLAIN_H
 #define REXEC_PROTO_HEADER_PLAIN_H

@@ -78,17 +78,18 @@ static void on_ended(void *user, const struct rx_failure *failure)
 }
 
 /* Memory that a large flow lets go of, it needs again at once: given to the system in between, it
- * would come back a page at a time. */
+ * would come back a page at a time. From here on, to the end of the process, it is kept, but for
+ * what is larger than any ring. */
 static void keep_memory(void)
 {
-    enum { MAPPED_FROM = 1024 * 1024, KEPT = 4 * 1024 * 1024 };
+    enum { MAPPED_FROM = 2 * RX_WINDOW_MAX, KEPT = 4 * 1024 * 1024 };
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
     (void)mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
-/* Most commands say little, and need not wait until libcrypto is loaded. Once for the process, to
- * its end. */
-static const struct rx_aead *load_aead(void *user)
+/* A flow is large. Most commands say little, and need not wait until libcrypto is loaded. Once for
+ * the process, to its end. */
+static const struct rx_aead *on_large_flow(void *user)
 {
     static const struct rx_aead *aead;
     static bool asked;
@@ -175,7 +176,7 @@ static bool start(struct reach *s, const struct rx_key *key, struct rx_failure *
     const struct settings *settings = &s->options->settings;
     const char *name = settings_get(settings, SETTING_NAME);
     const char *suite = settings_get(settings, SETTING_SUITE);
-    s->haste = (struct rx_haste){.after = HASTE_AFTER, .aead = load_aead};
+    s->haste = (struct rx_haste){.after = HASTE_AFTER, .aead = on_large_flow};
     struct rx_driver_config config = {
         .base = s->base,
         .host = s->options->hostname,

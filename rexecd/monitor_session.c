@@ -116,14 +116,13 @@ static void drop(struct monitor *m, struct session *s, enum rx_error error)
 
 static enum rx_error fresh_pair(struct monitor *m, struct rx_key_pair *pair)
 {
-    if (m->pool != NULL && rx_pool_take(m->pool, pair)) {
-        /* Making another at once would keep the client, which is about to be woken, from the
-         * processor that it was on. */
-        const struct timeval later = {.tv_usec = REFILL_US};
-        if (!event_pending(m->on_idle, EV_TIMEOUT, NULL))
-            (void)event_add(m->on_idle, &later);
+    /* Making another at once would keep the client, which is about to be woken, from the processor
+     * that it was on. Nor is it put off by those who come meanwhile. */
+    const struct timeval later = {.tv_usec = REFILL_US};
+    if (m->pool != NULL && !event_pending(m->on_idle, EV_TIMEOUT, NULL))
+        (void)event_add(m->on_idle, &later);
+    if (m->pool != NULL && rx_pool_take(m->pool, pair))
         return RX_OK;
-    }
     uint8_t random[RX_KEY_SIZE];
     randombytes_buf(random, sizeof random);
     enum rx_error error = rx_key_pair_make(random, pair);

@@ -3,7 +3,7 @@
 import statistics
 import subprocess
 
-from tools import HANG, Unavailable, words
+from tools import HANG, Unavailable, end_process, words
 
 TITLE = "2 GiB of stdout, and of stdin"
 SUITES = ("aes256gcm", "chacha20poly1305", "hmac-sha256")
@@ -34,57 +34,48 @@ def finish(process, who):
         raise Unavailable(f"{who}: no end after {HANG} s") from None
 
 
-def pipeline(site, first, second, who):
-    """Runs `first | second`; the stdout of second."""
-    with subprocess.Popen(words(*first), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as one:
-        with subprocess.Popen(words(*second), stdin=one.stdout, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL) as two:
-            one.stdout.close()
-            one.stdout = None
-            try:
-                said = two.communicate(timeout=HANG)[0].decode()
-            except subprocess.TimeoutExpired:
-                one.kill()
-                two.kill()
-                raise Unavailable(f"{who}: no end after {HANG} s") from None
-        finish(one, who)
-    if two.returncode != 0:
-        raise Unavailable(f"{who}: status {two.returncode}: {said.strip()[-200:]}")
+def pipeline(commands, who):
+    """Runs them, the stdout of each the stdin of the next; the stdout of the last."""
+    processes = []
+    before = subprocess.DEVNULL
+    try:
+        for command in commands:
+            processes.append(subprocess.Popen(words(*command), stdin=before, stdout=subprocess.PIPE,
+                                              stderr=subprocess.DEVNULL))
+            if before is not subprocess.DEVNULL:
+                before.close()
+            before = processes[-1].stdout
+        said = processes[-1].communicate(timeout=HANG)[0].decode()
+        for process in processes[:-1]:
+            finish(process, who)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{who}: no end after {HANG} s") from None
+    finally:
+        for process in processes:
+            end_process(process)
+    if processes[-1].returncode != 0:
+        raise Unavailable(f"{who}: status {processes[-1].returncode}: {said.strip()[-200:]}")
     return said
 
 
 def stdout_rate(site, client, size, who):
-    return rate(pipeline(site, client("exec", site.flow, "source", size), [site.flow, "sink", size], who), size, who)
+    return rate(pipeline([client("exec", site.flow, "source", size), [site.flow, "sink", size]], who), size, who)
 
 
 def stdin_rate(site, client, size, who):
-    return rate(pipeline(site, [site.flow, "source", size], client("exec", site.flow, "sink", size), who), size, who)
+    return rate(pipeline([[site.flow, "source", size], client("exec", site.flow, "sink", size)], who), size, who)
 
 
 def loop_rate(site, suite, size, who, more):
     """The bare loop, between the source and the sink that the others have."""
-    source = subprocess.Popen(words(site.flow, "source", size), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    with source:
-        loop = subprocess.Popen(words(site.programs.limits, "aead", suite, *more), stdin=source.stdout,
-                                stdout=subprocess.PIPE)
-        source.stdout.close()
-        source.stdout = None
-        with loop:
-            sink = subprocess.Popen(words(site.flow, "sink", size), stdin=loop.stdout, stdout=subprocess.PIPE)
-            loop.stdout.close()
-            loop.stdout = None
-            with sink:
-                said = sink.communicate(timeout=HANG)[0].decode()
-            finish(loop, who)
-        finish(source, who)
-    return rate(said, size, who)
+    loop = [site.programs.limits, "aead", suite, *more]
+    return rate(pipeline([[site.flow, "source", size], loop, [site.flow, "sink", size]], who), size, who)
 
 
 def ncat_stdout(site, size):
     with site.ncat.serving([site.flow, "source", size]) as port:
         client = [site.ncat.ncat, "--recv-only", "127.0.0.1", port]
-        return rate(pipeline(site, client, [site.flow, "sink", size], "ncat"), size, "ncat")
+        return rate(pipeline([client, [site.flow, "sink", size]], "ncat"), size, "ncat")
 
 
 def ncat_stdin(site, size):
@@ -156,6 +147,8 @@ def best_of_openssh(figure):
     """The one cipher that is fastest here. Not the fastest of each round: of several that are nearly
     as fast, that would be whoever had luck."""
     rows = [figure.values[name] for name in CIPHERS if figure.values.get(name)]
+    most = max(map(len, rows), default=0)
+    rows = [row for row in rows if len(row) == most]
     if rows:
         figure.values["OpenSSH's fastest cipher"] = list(max(rows, key=statistics.median))
     else:

@@ -139,6 +139,21 @@ void end_close(struct end *end)
     end->engine = NULL;
 }
 
+bool end_spells;
+
+enum rx_error end_encode(enum rx_type type, const struct rx_header *h,
+                         uint8_t bytes[static RX_HEADER_MAX], size_t *n)
+{
+    size_t space = end_spells ? 1 : 0;
+    enum rx_error error = rx_header_encode(type, h, bytes + space, RX_HEADER_MAX - space, n);
+    if (error != RX_OK || *n == 0)
+        return error;
+    if (end_spells)
+        bytes[0] = ' ';
+    *n += space;
+    return RX_OK;
+}
+
 enum rx_error end_welcome(struct end *end)
 {
     struct rx_header h;
@@ -148,7 +163,7 @@ enum rx_error end_welcome(struct end *end)
     h.welcome.time_us = 1;
     uint8_t bytes[RX_HEADER_MAX];
     size_t n;
-    enum rx_error error = rx_header_encode(RX_WELCOME, &h, bytes, sizeof bytes, &n);
+    enum rx_error error = end_encode(RX_WELCOME, &h, bytes, &n);
     return error == RX_OK ? rx_engine_welcome(end->engine, bytes, n) : error;
 }
 
@@ -159,7 +174,7 @@ enum rx_error end_exec(struct end *end, uint64_t number, struct rx_channel **cha
     rx_put64(h.exec.id + 8, number);
     uint8_t bytes[RX_HEADER_MAX];
     size_t n;
-    enum rx_error error = rx_header_encode(RX_EXEC, &h, bytes, sizeof bytes, &n);
+    enum rx_error error = end_encode(RX_EXEC, &h, bytes, &n);
     if (error != RX_OK)
         return error;
     static const uint8_t words[] = {1, 0, 0, 0, 4, 't', 'r', 'u', 'e'};
@@ -178,7 +193,7 @@ enum rx_error end_exit(struct end *end, struct rx_channel *channel, int code)
     h.exit.code = code;
     uint8_t bytes[RX_HEADER_MAX];
     size_t n;
-    enum rx_error error = rx_header_encode(RX_EXIT, &h, bytes, sizeof bytes, &n);
+    enum rx_error error = end_encode(RX_EXIT, &h, bytes, &n);
     return error == RX_OK ? rx_engine_exit(end->engine, channel, bytes, n) : error;
 }
 
@@ -188,7 +203,7 @@ enum rx_error end_refuse(struct end *end, struct rx_channel *channel, bool last,
     rx_header_error(&h, why, NULL);
     uint8_t bytes[RX_HEADER_MAX];
     size_t n;
-    enum rx_error error = rx_header_encode(RX_REFUSED, &h, bytes, sizeof bytes, &n);
+    enum rx_error error = end_encode(RX_REFUSED, &h, bytes, &n);
     return error == RX_OK
                ? rx_engine_answer(end->engine, RX_REFUSED, channel, last, bytes, n, NULL, 0)
                : error;

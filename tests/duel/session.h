@@ -66,6 +66,14 @@ enum rx_error end_try_open(struct end *end, enum rx_role role, const struct rx_s
                            const struct rx_engine_config *config);
 void end_close(struct end *end);
 
+/* Whether ends put a space before each header that they encode: nobody else does, so that jansson
+ * has to read it. */
+extern bool end_spells;
+
+/* rx_header_encode, for an end; RX_HEADER_MAX bytes are there. */
+enum rx_error end_encode(enum rx_type type, const struct rx_header *h,
+                         uint8_t bytes[static RX_HEADER_MAX], size_t *n);
+
 /* Sends WELCOME (server). */
 enum rx_error end_welcome(struct end *end);
 

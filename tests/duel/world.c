@@ -224,7 +224,7 @@ static enum rx_error ask_resume(struct world *w, struct command *k)
     size_t n;
     rx_header_init(RX_RESUME, &h);
     rx_put64(h.target.id + 8, k->number);
-    enum rx_error error = rx_header_encode(RX_RESUME, &h, bytes, sizeof bytes, &n);
+    enum rx_error error = end_encode(RX_RESUME, &h, bytes, &n);
     if (error != RX_OK)
         return error;
     return rx_engine_request(w->s.client.engine, RX_RESUME, bytes, n, NULL, 0, &k->asked);

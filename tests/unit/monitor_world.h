@@ -29,6 +29,7 @@ enum { WORLD_SECONDS = 20, WORLD_REQUEST_MAX = IPC_REQUEST_MAX };
 
 static const char world_name[] = "server";
 static enum log_level world_log = LOG_LEVEL_ERROR;
+static bool world_spells; /* a space before headers, so that jansson has to read them */
 
 struct world {
     struct event_base *base;
@@ -302,10 +303,14 @@ static inline void client_sign(struct client *c, enum rx_type type, uint32_t str
                                const struct rx_header *header, const uint8_t *body, size_t body_len)
 {
     uint8_t *p = c->last;
-    size_t n = 0;
-    if (header != NULL &&
-        rx_header_encode(type, header, p + RX_MESSAGE_HEAD, RX_HEADER_MAX, &n) != RX_OK)
+    size_t n = 0, space = world_spells ? 1 : 0;
+    if (header != NULL && rx_header_encode(type, header, p + RX_MESSAGE_HEAD + space,
+                                           RX_HEADER_MAX - space, &n) != RX_OK)
         abort();
+    if (world_spells && n > 0) {
+        p[RX_MESSAGE_HEAD] = ' ';
+        n++;
+    }
     p[0] = (uint8_t)type;
     p[1] = 0;
     p[2] = (uint8_t)(n >> 8);

@@ -1,8 +1,7 @@
 /*
- * Each single allocation of whole sessions fails once, in proto/ and in jansson (which reads only
- * headers that are not as they are written here): what cannot be done says so and can be done
- * again, an engine that fails can be left for a new connection, and nothing is lost, leaked or
- * wrong.
+ * Each single allocation of whole sessions fails once, in proto/ and in jansson, which reads what
+ * is spelled in another way than here: what cannot be done says so and can be done again, an engine
+ * that fails can be left for a new connection, and nothing is lost, leaked or wrong.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +18,7 @@
 #include "proto/header.h"
 #include "proto/stream.h"
 #include "tests/duel/lone.h"
+#include "tests/duel/session.h"
 #include "tests/duel/world.h"
 #include "tests/unit/oom.h"
 
@@ -41,14 +41,14 @@ static int count_jansson(void **state)
 }
 
 /* Runs sessions like this, the n-th allocation failing, for each n. */
-static void fail_each(struct world_options options)
+static void fail_each_of(struct world_options options, size_t least)
 {
     oom_off();
     options.starved = starved;
     blamed = false;
     (void)world_run(&options);
     size_t allocations = oom_count();
-    assert_true(allocations > 20);
+    assert_true(allocations > least);
     for (size_t n = 1; n <= allocations; n++) {
         oom_fail_at(n);
         blamed = false;
@@ -56,6 +56,14 @@ static void fail_each(struct world_options options)
         assert_true(oom_failed());
     }
     oom_off();
+}
+
+static void fail_each(struct world_options options)
+{
+    fail_each_of(options, 20);
+    end_spells = true;
+    fail_each_of(options, 40);
+    end_spells = false;
 }
 
 static void test_sessions(void **state)
@@ -108,9 +116,12 @@ static void test_headers(void **state)
         if (error == RX_OK)
             assert_memory_equal(&h, &whole, sizeof h);
     }
-    /* The way out takes no memory. */
+    /* The way out takes no memory, and what it wrote, but for lists, is read without. */
     oom_fail_at(1);
+    memset(&whole.exec.pty.modes, 0, sizeof whole.exec.pty.modes);
     assert_int_equal(rx_header_encode(RX_EXEC, &whole, out, sizeof out, &n), RX_OK);
+    assert_int_equal(rx_header_decode(RX_EXEC, out, n, &h), RX_OK);
+    assert_memory_equal(&h, &whole, sizeof h);
     assert_false(oom_failed());
     oom_off();
 }

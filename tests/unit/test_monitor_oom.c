@@ -161,6 +161,7 @@ int main(void)
     event_set_mem_functions(__wrap_malloc, __wrap_realloc, free);
     json_set_alloc_funcs(__wrap_malloc, free);
     world_log = LOG_LEVEL_NONE;
+    world_spells = true;
     int fd = mkstemp(audit_path);
     if (fd < 0 || sodium_init() < 0)
         return 1;
