@@ -1,6 +1,6 @@
 /*
- * The cryptography of one handshake, one request and one answer, and the sizes of what goes over
- * the wire, by hand on libsodium: what bench_prove and bench_prover do for each other. The keys are
+ * The cryptography of a handshake, of requests and of answers, and the sizes of what goes over the
+ * wire, by hand on libsodium: what bench_prove and bench_prover do for each other. The keys are
  * known to everybody: this is for measuring.
  */
 #ifndef REXEC_BENCH_PROVE_H
@@ -25,8 +25,9 @@ enum {
     M2_PUBLIC = M2 - 2 * KEY,
     M2_PROOF = M2 - KEY,
     M3_PROOF = M3 - KEY,
-    DIRECTIONS = 2,
-    SECRETS = 4, /* two directions', one of requests, the session's name */
+    REQUEST_MAC = REQUEST - KEY,
+    REQUESTS = 2, /* the secret of requests, behind the two directions' */
+    SECRETS = 4,  /* and the session's name */
 };
 
 static const uint8_t prove_client[KEY] = {1}, prove_server[KEY] = {2}, prove_mix[KEY] = {3};
@@ -62,12 +63,20 @@ static inline bool prove_keys(struct prove_session *s, const uint8_t secret[stat
     return true;
 }
 
-/* One record in each direction: the nonce is 0. */
-static inline void prove_seal(const struct prove_session *s, int direction, const uint8_t *in,
-                              size_t n, uint8_t *out)
+/* Signs the request of this number, whose last bytes are the MAC. */
+static inline void prove_sign(const struct prove_session *s, uint64_t number,
+                              const uint8_t request[static REQUEST], uint8_t mac[static KEY])
 {
-    static const uint8_t nonce[NONCE];
+    prove_mac(s->keys[REQUESTS], &number, sizeof number, request, REQUEST_MAC, mac);
+}
+
+/* The record of this number of a direction. */
+static inline void prove_seal(const struct prove_session *s, int direction, uint64_t number,
+                              const uint8_t *in, size_t n, uint8_t *out)
+{
+    uint8_t nonce[NONCE] = {0};
     const uint8_t *key = s->keys[direction];
+    memcpy(nonce, &number, sizeof number);
     if (s->aes)
         (void)crypto_aead_aes256gcm_encrypt(out, NULL, in, n, NULL, 0, NULL, nonce, key);
     else
@@ -75,11 +84,12 @@ static inline void prove_seal(const struct prove_session *s, int direction, cons
                                                         key);
 }
 
-static inline bool prove_open(const struct prove_session *s, int direction, const uint8_t *in,
-                              size_t n, uint8_t *out)
+static inline bool prove_open(const struct prove_session *s, int direction, uint64_t number,
+                              const uint8_t *in, size_t n, uint8_t *out)
 {
-    static const uint8_t nonce[NONCE];
+    uint8_t nonce[NONCE] = {0};
     const uint8_t *key = s->keys[direction];
+    memcpy(nonce, &number, sizeof number);
     if (s->aes)
         return crypto_aead_aes256gcm_decrypt(out, NULL, NULL, in, n + TAG, NULL, 0, nonce, key) ==
                0;

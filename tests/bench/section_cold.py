@@ -1,10 +1,8 @@
 """Cold: one `true`, the client as a whole process, nothing kept warm."""
 
-import contextlib
 import statistics
-import subprocess
 
-from tools import Unavailable, timed, words
+from tools import Unavailable, bare_server, timed
 
 TITLE = "cold: `HOST true`, the client as a whole process"
 LIMIT = "a small C program + sh -c true, locally"
@@ -30,18 +28,6 @@ def contenders(site, ready, figure):
         else:
             found[name] = (count, peer.command("true"))
     return found
-
-
-@contextlib.contextmanager
-def bare_server(*program):
-    """The port of a server in two processes, at which one passes bytes on and the other runs the command for them."""
-    with subprocess.Popen(words(*program, "/bin/sh", "-c", "true"), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as server:
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.stdin.close()
-            server.wait()
 
 
 def measure(bench):

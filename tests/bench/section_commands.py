@@ -5,12 +5,13 @@ import statistics
 import subprocess
 import time
 
-from tools import HANG, Unavailable, run
+from tools import HANG, Unavailable, bare_server, run
 
 TITLE = "commands on one connection: one after another, 4 and 16 at once"
 LOCAL = "local spawn and capture"
 MASTER = "OpenSSH over a ready ControlMaster"
 CHAIN = "limit of two processes: bytes over TCP, passed on, local spawn"
+PROVEN = "limit of a proof: two processes and the pipes, requests signed, all of it sealed, nothing else"
 SPAWN = "rexecd's spawning alone: as the user, in a session and cgroup of its own, two pipes"
 COURSE = "course server (a connection each)"
 
@@ -60,7 +61,9 @@ def latency(bench, ready):
              SPAWN: lambda: figure.add(SPAWN, 1e3 * float(run(
                  [site.programs.spawn, count, site.user, "sh", "-c", "true"])) / count)}
     peers(site, ready, figure, found, count, 1, lambda rate: 1e3 / rate)
-    bench.book.rounds(bench.rounds(15, 2), found, [figure])
+    with bare_server(site.programs.prover) as proven:
+        found[PROVEN] = lambda: figure.add(PROVEN, 1e3 * float(run([site.programs.prove, proven, count])) / count)
+        bench.book.rounds(bench.rounds(15, 2), found, [figure])
 
 
 def rate(bench, ready, jobs):

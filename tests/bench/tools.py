@@ -250,3 +250,15 @@ class Relay:
                         opened.remove(source)
                         with contextlib.suppress(OSError):
                             other[source].shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def bare_server(*program):
+    """The port of a server in two processes, at which one passes bytes on and the other runs the command for them."""
+    with subprocess.Popen(words(*program, "/bin/sh", "-c", "true"), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.stdin.close()
+            server.wait()
