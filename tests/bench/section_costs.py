@@ -129,7 +129,7 @@ def cpu_of_a_gib(bench):
         pid = server_of(peer)
         alone = len(tree(pid))
         before, own = settled_cpu(pid, alone), client_cpu()
-        rate(pipeline(site, command, [site.flow, "sink", size], name), size, name)
+        rate(pipeline([command, [site.flow, "sink", size]], name), size, name)
         client.add(name, (client_cpu() - own) * (1 << 30) / size)
         server.add(name, (settled_cpu(pid, alone) - before) * (1 << 30) / size)
 

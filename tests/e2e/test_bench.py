@@ -196,6 +196,27 @@ class Runs(unittest.TestCase):
         self.assertTrue(re.search(r"goal: at most 1\.5 x the limit .*: (NOT )?reached", run.stdout), run.stdout)
 
     @unittest.skipUnless(BUILT, "the programs of tests/bench are not built here")
+    def test_sections_that_share_their_ways_are_whole(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "result.json"
+            without = [word for peer in PEERS for word in ("--without", peer)]
+            run = run_bench("--build", str(BUILD), "--quick", "--no-user", "--only", "bulk", "--only", "costs",
+                            "--json", str(path), *without)
+            self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+            result = json.loads(path.read_text(encoding="utf-8"))
+        self.assertNotIn("broken_sections", result)
+        by_section = {name: [f for f in result["figures"] if f["section"] == name] for name in ("bulk", "costs")}
+        for name, figures in by_section.items():
+            self.assertGreater(len(figures), 1, name)
+            for figure in figures:
+                with self.subTest(figure["figure"]):
+                    self.check_sample(figure["rexec"])
+        for figure in by_section["bulk"]:
+            for loop, sample in figure["peers"].items():
+                if loop.startswith("bare loop"):
+                    self.check_sample(sample)
+
+    @unittest.skipUnless(BUILT, "the programs of tests/bench are not built here")
     def test_an_interrupt_leaves_nothing(self):
         before = site_directories()
         without = [word for peer in PEERS if peer != "course server" for word in ("--without", peer)]
