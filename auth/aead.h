@@ -35,8 +35,8 @@ struct rx_aead {
     void (*end)(const struct rx_aead *aead, void *context);
 };
 
-/* Bytes of a record below which libsodium seals it all the same: asking another costs more there.
- */
+/* Bytes of a record below which libsodium seals it all the same. Another takes longer to begin: it
+ * gains from 0.5 to 1 KiB on, and later where its code is not in the processor's cache. */
 enum { RX_HASTE_RECORD = 2048 };
 
 /* Where a program has it from. Asked once a direction, when that has moved more than `after` bytes
