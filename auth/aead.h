@@ -35,6 +35,10 @@ struct rx_aead {
     void (*end)(const struct rx_aead *aead, void *context);
 };
 
+/* Whether it seals some records as libsodium does, opens them, and not what was changed: asked
+ * before it is used. */
+bool rx_aead_as_libsodium(const struct rx_aead *aead);
+
 /* Bytes of a record below which libsodium seals it all the same. Another takes longer to begin: it
  * gains from 0.5 to 1 KiB on, and later where its code is not in the processor's cache. */
 enum { RX_HASTE_RECORD = 2048 };

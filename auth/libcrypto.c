@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/opensslv.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,46 +96,6 @@ static bool aead_open(const struct rx_aead *aead, void *context,
 
 /* ---- whether it is to be used ----------------------------------------------------------- */
 
-static void sodium_seal(enum rx_aead_cipher cipher, const uint8_t *key, const uint8_t *nonce,
-                        const uint8_t *length, const uint8_t *in, size_t n, uint8_t *out)
-{
-    if (cipher == RX_AEAD_AES256GCM)
-        (void)crypto_aead_aes256gcm_encrypt(out, NULL, in, n, length, RX_RECORD_LENGTH, NULL, nonce,
-                                            key);
-    else
-        (void)crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, in, n, length, RX_RECORD_LENGTH,
-                                                        NULL, nonce, key);
-}
-
-enum { TRIED = 259 }; /* bytes: some blocks of every width, and a rest */
-
-/* Seals as libsodium does, opens that, and not what was changed. */
-static bool agrees(const struct rx_aead *aead, enum rx_aead_cipher cipher)
-{
-    uint8_t key[RX_KEY_SIZE], nonce[RX_NONCE_SIZE], plain[TRIED];
-    uint8_t ours[TRIED + RX_AEAD_TAG] = {0}, theirs[TRIED + RX_AEAD_TAG];
-    const uint8_t length[RX_RECORD_LENGTH] = {0, 0, 1, 19};
-    memset(key, 0x6b, sizeof key);
-    memset(nonce, 0x6e, sizeof nonce);
-    memset(plain, 0x70, sizeof plain);
-    sodium_seal(cipher, key, nonce, length, plain, TRIED, theirs);
-    void *seals = aead_begin(aead, cipher, true, key),
-         *opens = aead_begin(aead, cipher, false, key);
-    bool good = seals != NULL && opens != NULL;
-    for (int round = 0; good && round < 2; round++) {
-        good = aead_seal(aead, seals, nonce, length, plain, TRIED, ours) &&
-               memcmp(ours, theirs, sizeof ours) == 0 &&
-               aead_open(aead, opens, nonce, length, ours, TRIED) &&
-               memcmp(ours, plain, TRIED) == 0;
-        memcpy(ours, theirs, sizeof ours);
-        ours[TRIED + round] ^= 1;
-        good = good && !aead_open(aead, opens, nonce, length, ours, TRIED);
-    }
-    aead_end(aead, seals);
-    aead_end(aead, opens);
-    return good;
-}
-
 static bool find_all(struct libcrypto *lib, void *(*find)(void *library, const char *name),
                      void *library)
 {
@@ -160,8 +119,7 @@ struct rx_aead *rx_libcrypto_new(void *(*find)(void *library, const char *name),
     /* No configuration: it could name other libraries to load. */
     if (find_all(lib, find, library) &&
         lib->OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1 &&
-        agrees(&lib->aead, RX_AEAD_CHACHA20POLY1305) &&
-        (crypto_aead_aes256gcm_is_available() == 0 || agrees(&lib->aead, RX_AEAD_AES256GCM)))
+        rx_aead_as_libsodium(&lib->aead))
         return &lib->aead;
     free(lib);
     return NULL;

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "auth/libcrypto.h"
+#include "auth/aead_load.h"
 #include "rexec/background.h"
 #include "rexec/keyfile.h"
 #include "rexec/keylog.h"
@@ -22,7 +22,7 @@ enum {
     ALIVE_COUNT_DEFAULT = 3, /* ssh's, with an interval that was asked for */
     TELL_MS = 3000,          /* what is shorter nobody needs to know */
     TELL_SECONDS = 30,       /* between two notes */
-    HASTE_AFTER = 8 << 20,   /* bytes: loading libcrypto takes as long as it gains by then */
+    HASTE_AFTER = 8 << 20,   /* bytes: loading a library takes as long as it gains by then */
 };
 
 /* ---- the connection --------------------------------------------------------------------- */
@@ -87,7 +87,7 @@ static void keep_memory(void)
     (void)mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
-/* A flow is large. Most commands say little, and need not wait until libcrypto is loaded. Once for
+/* A flow is large. Most commands say little, and need not wait until a library is loaded. Once for
  * the process, to its end. */
 static const struct rx_aead *on_large_flow(void *user)
 {
@@ -95,8 +95,7 @@ static const struct rx_aead *on_large_flow(void *user)
     static bool asked;
     (void)user;
     if (!asked) {
-        void *library = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
-        aead = library != NULL ? rx_libcrypto_new(dlsym, library) : NULL;
+        aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose});
         asked = true;
         keep_memory();
     }

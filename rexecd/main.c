@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth/libcrypto.h"
+#include "auth/aead_load.h"
 #include "proto/header.h"
 #include "rexecd/config.h"
 #include "rexecd/grantdir.h"
@@ -55,8 +55,10 @@ static _Noreturn void run_role(int argc, char *argv[])
     log_open("rexecd: net", LOG_LEVEL_INFO, false);
     if ((argc != 3 && argc != 6) || strcmp(argv[2], "net") != 0)
         fatal("--role is for rexecd itself");
+    if (sodium_init() < 0)
+        fatal("cannot initialise libsodium");
     /* Of the system's files, for which there is no way later. */
-    void *libcrypto = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
+    const struct rx_aead *aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose});
     if (argc == 6) {
         unsigned uid, gid;
         if (!read_id(argv[3], &uid) || !read_id(argv[4], &gid) ||
@@ -66,7 +68,7 @@ static _Noreturn void run_role(int argc, char *argv[])
         fatal("--role is for rexecd itself");
     }
     /* Without the C library's end: what a sanitizer does then is not allowed here. */
-    _exit(net_main(IPC_FD, libcrypto));
+    _exit(net_main(IPC_FD, aead));
 }
 
 /* ---- the monitor ------------------------------------------------------------------------ */

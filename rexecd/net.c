@@ -2,7 +2,6 @@
 
 #include "rexecd/net.h"
 
-#include <dlfcn.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "auth/libcrypto.h"
 #include "proto/header.h"
 #include "rexecd/net_internal.h"
 #include "rexecd/sandbox.h"
@@ -244,7 +242,7 @@ static const struct rx_aead *give_aead(void *user)
     return net->aead;
 }
 
-int net_main(int ipc_fd, void *libcrypto)
+int net_main(int ipc_fd, const struct rx_aead *aead)
 {
     static struct net net; /* large, and there is one */
     if (sodium_init() < 0)
@@ -256,8 +254,7 @@ int net_main(int ipc_fd, void *libcrypto)
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
-    if (libcrypto != NULL)
-        net.aead = rx_libcrypto_new(dlsym, libcrypto);
+    net.aead = aead;
     net.haste = (struct rx_haste){HASTE_AFTER, give_aead, &net};
     if (!prepare(&net, ipc_fd))
         return 1;
@@ -271,6 +268,5 @@ int net_main(int ipc_fd, void *libcrypto)
     event_base_free(net.base);
     free(net.scratch);
     free(net.spare_output);
-    rx_libcrypto_free(net.aead);
     return net.status;
 }

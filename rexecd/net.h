@@ -5,11 +5,13 @@
 #ifndef REXEC_REXECD_NET_H
 #define REXEC_REXECD_NET_H
 
+#include "auth/aead.h"
+
 /*
  * Runs the role over its end of the link, which it owns. Reads its setup and listeners from there,
- * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. `libcrypto` is that
- * library as dlopen gave it, for large flows, or NULL. Returns the process's exit status.
+ * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. `aead` seals
+ * large flows, if not NULL. Returns the process's exit status.
  */
-int net_main(int ipc_fd, void *libcrypto);
+int net_main(int ipc_fd, const struct rx_aead *aead);
 
 #endif

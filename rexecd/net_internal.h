@@ -142,7 +142,7 @@ struct net {
     uint8_t *scratch;
     uint8_t *spare_output; /* one buffer kept for the next who needs it */
     struct rx_haste haste;
-    struct rx_aead *aead; /* for it; NULL: there is none */
+    const struct rx_aead *aead; /* for it; NULL: there is none */
     int64_t next_keepalive_ms;
     int64_t tick_ms; /* for when the tick is planned, if it is */
     bool serving, stop;

@@ -8,8 +8,8 @@
  *   bench_limits serve WORD...
  *       those two processes for clients that connect (bench_ask), one after another, until stdin
  *       ends; says its port
- *   bench_limits aead SUITE [libcrypto]
- *       stdin, sealed records over loopback TCP, opened, stdout; libcrypto: sealed by that in place
+ *   bench_limits aead SUITE [LIBRARY]
+ *       stdin, sealed records over loopback TCP, opened, stdout; LIBRARY: sealed by that in place
  *       of libsodium
  *   bench_limits byte N [client]
  *       a byte to `cat` over loopback TCP and pipes and back, N times: seconds of each, sorted;
@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "auth/libcrypto.h"
+#include "auth/aead_load.h"
 #include "tests/bench/local.h"
 
 enum { JOBS_MAX = 64, CHUNK = 64 * 1024, TAG = 16, HEAD = 4, WARM = 50 };
@@ -136,25 +136,29 @@ static void receive_sealed(int from, int to)
     }
 }
 
-static void load_other(void)
+static void load_other(const char *name)
 {
-    void *library = dlopen(rx_libcrypto_file, RTLD_NOW | RTLD_LOCAL);
-    must(library != NULL && (other = rx_libcrypto_new(dlsym, library)) != NULL, rx_libcrypto_file);
+    const struct rx_aead_library *l = rx_aead_libraries;
+    while (l->name != NULL && strcmp(l->name, name) != 0)
+        l++;
+    must(l->name != NULL, name);
+    void *library = dlopen(l->file, RTLD_NOW | RTLD_LOCAL);
+    must(library != NULL && (other = l->take(dlsym, library)) != NULL, l->file);
     const enum rx_aead_cipher cipher = aes ? RX_AEAD_AES256GCM : RX_AEAD_CHACHA20POLY1305;
     seals = other->begin(other, cipher, true, key);
     opens = other->begin(other, cipher, false, key);
-    must(seals != NULL && opens != NULL, rx_libcrypto_file);
+    must(seals != NULL && opens != NULL, l->file);
 }
 
 /* A server's process and a client's, between the pipes that this was given. */
-static void aead_loop(const char *suite, bool libcrypto)
+static void aead_loop(const char *suite, const char *library)
 {
     int tcp[2];
     aes = strcmp(suite, "aes256gcm") == 0;
     must(sodium_init() >= 0 && (!aes || crypto_aead_aes256gcm_is_available()), suite);
     (void)crypto_aead_aes256gcm_beforenm(&state, key);
-    if (libcrypto)
-        load_other();
+    if (library != NULL)
+        load_other(library);
     tcp_pair(tcp);
     if (fork() == 0) {
         (void)close(tcp[1]);
@@ -312,7 +316,7 @@ int main(int argc, char **argv)
     else if (argc > 2 && strcmp(argv[1], "serve") == 0)
         serve_clients(argv + 2);
     else if ((argc == 3 || argc == 4) && strcmp(argv[1], "aead") == 0)
-        aead_loop(argv[2], argc == 4);
+        aead_loop(argv[2], argv[3]);
     else if ((argc == 3 || argc == 4) && strcmp(argv[1], "byte") == 0)
         one_byte(number(argv[2]), argc == 4);
     else

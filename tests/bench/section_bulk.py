@@ -11,6 +11,7 @@ CIPHERS = {"OpenSSH default": None, "OpenSSH aes128-gcm": "aes128-gcm@openssh.co
            "OpenSSH aes256-gcm": "aes256-gcm@openssh.com"}
 LOOPS = {"aes256gcm": "bare loop, aes256gcm", "chacha20poly1305": "bare loop, chacha20poly1305"}
 FAST_LOOPS = {suite: f"{loop}, libcrypto's" for suite, loop in LOOPS.items()}
+WIDE_LOOPS = {suite: f"{loop}, IPSec_MB's" for suite, loop in LOOPS.items()}
 SLOW = 4            # who is far slower than the others is given a fraction of the bytes
 ROUNDS = 9          # flows are unsteady
 
@@ -133,7 +134,7 @@ def direction(bench, name, one_rate, ncat):
         figure.miss("ncat in the clear", site.ncat.missing)
     else:
         found["ncat in the clear"] = lambda: figure.add("ncat in the clear", ncat(site, size))
-    for loops, more in ((LOOPS, []), (FAST_LOOPS, ["libcrypto"])):
+    for loops, more in ((LOOPS, []), (FAST_LOOPS, ["libcrypto"]), (WIDE_LOOPS, ["IPSec_MB"])):
         for suite, who in loops.items():
             found[who] = lambda s=suite, w=who, m=more: figure.add(w, loop_rate(site, s, size, w, m))
     bench.book.rounds(bench.rounds(ROUNDS, 1), found, [figure])

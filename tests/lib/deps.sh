@@ -19,6 +19,10 @@ rexec_deps_test='
     python3 python3-cryptography mandoc git tshark
     rsync openssh-client openssh-sftp-server sshfs parallel pdsh pssh clustershell
     ansible-core|ansible rdiff-backup borgbackup unison tmux vim less procps'
+# A library that is made for these processors alone.
+if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
+    rexec_deps_build="$rexec_deps_build libipsec-mb-dev"
+fi
 # What tests/bench compares rexec with, and what it counts with.
 rexec_deps_bench='
     python3 openssh-client openssh-server dropbear-bin tinysshd ucspi-tcp ncat strace'
