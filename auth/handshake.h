@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "auth/ephemeral.h"
+#include "auth/hkdf.h"
 #include "auth/schedule.h"
 #include "auth/seal.h"
 #include "auth/secret.h"
@@ -73,6 +74,7 @@ struct rx_server_handshake {
     bool genuine;
     struct rx_grant_keys keys;
     struct rx_key_pair pair;
+    struct rx_hashing said; /* M1 and M2 */
     uint8_t m1[RX_M1_SIZE];
     uint8_t m2[RX_M2_SIZE];
 };

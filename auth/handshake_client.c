@@ -54,15 +54,18 @@ enum rx_error rx_client_handshake_begin(struct rx_client_handshake *h, const str
     return RX_OK;
 }
 
+/* *said: M1 and M2. */
 static enum rx_error check_proof(const struct rx_client_handshake *h,
-                                 const uint8_t m2[static RX_M2_SIZE])
+                                 const uint8_t m2[static RX_M2_SIZE], struct rx_hashing *said)
 {
     uint8_t proof[RX_HASH_SIZE];
-    enum rx_error error = handshake_proof(h->keys.server_auth, h->m1, m2, proof);
+    enum rx_error error = handshake_begin_hash(said, h->m1, m2);
+    if (error == RX_OK)
+        error = handshake_proof_of(h->keys.server_auth, h->m1, said, proof);
     if (error == RX_OK && sodium_memcmp(proof, m2 + M2_PROOF, sizeof proof) != 0)
         error = RX_E_PROOF_WRONG;
     sodium_memzero(proof, sizeof proof);
-    return error;
+    return error == RX_OK ? rx_hashing_add(said, m2 + M2_PROOF, RX_M2_SIZE - M2_PROOF) : error;
 }
 
 /* What a proven server chose. */
@@ -91,7 +94,8 @@ enum rx_error rx_client_handshake_finish(struct rx_client_handshake *h,
         return fail(h, RX_E_MISUSE);
     if (!handshake_is(m2, TYPE_M2) || m2[M2_ZERO] != 0)
         return fail(h, RX_E_NOT_REXEC);
-    enum rx_error error = check_proof(h, m2);
+    struct rx_hashing said;
+    enum rx_error error = check_proof(h, m2, &said);
     if (error != RX_OK)
         return fail(h, error);
     if (server_version != NULL)
@@ -102,9 +106,9 @@ enum rx_error rx_client_handshake_finish(struct rx_client_handshake *h,
 
     uint8_t answer[RX_M3_SIZE];
     handshake_header(answer, TYPE_M3, m2[M2_VERSION], m2[M2_SUITE]);
-    error = handshake_response(h->keys.client_auth, h->m1, m2, answer, answer + M3_RESPONSE);
+    error = handshake_response_of(h->keys.client_auth, m2, answer, &said, answer + M3_RESPONSE);
     if (error == RX_OK)
-        error = handshake_keys(&h->keys, &h->pair, m2 + M2_EPHEMERAL, h->m1, m2, answer, keys);
+        error = handshake_keys(&h->keys, &h->pair, m2 + M2_EPHEMERAL, answer, &said, keys);
     if (error == RX_OK)
         memcpy(m3, answer, RX_M3_SIZE);
     rx_client_handshake_wipe(h);

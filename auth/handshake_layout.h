@@ -34,23 +34,37 @@ void handshake_header(uint8_t out[static HEADER_SIZE], uint8_t type, uint8_t ver
 /* Whether the message begins with the magic and has this type. */
 bool handshake_is(const uint8_t *message, uint8_t type);
 
-/* The server's proof: HMAC(K_s, nonce_c || SHA256(M1 || M2 up to the proof)). */
+/* Begins the hash of what both say with M1 and, of M2, what its proof is over. */
+enum rx_error handshake_begin_hash(struct rx_hashing *said, const uint8_t m1[static RX_M1_SIZE],
+                                   const uint8_t m2[static M2_PROOF]);
+
+/* The server's proof: HMAC(K_s, nonce_c || SHA256(M1 || M2 up to the proof)), which *said is of. */
+enum rx_error handshake_proof_of(const uint8_t server_auth[static RX_KEY_SIZE],
+                                 const uint8_t m1[static RX_M1_SIZE], const struct rx_hashing *said,
+                                 uint8_t proof[static RX_HASH_SIZE]);
+
+/* The client's response: HMAC(K_c, challenge || SHA256(M1 || M2 || M3's header)), of which *said
+ * has M1 and M2, and gets the header. */
+enum rx_error handshake_response_of(const uint8_t client_auth[static RX_KEY_SIZE],
+                                    const uint8_t m2[static RX_M2_SIZE],
+                                    const uint8_t m3[static HEADER_SIZE], struct rx_hashing *said,
+                                    uint8_t response[static RX_HASH_SIZE]);
+
+/* The keys, once both proofs stand: *said is of M1, M2 and M3's header, `m3` all of that. `other`
+ * is the other side's ephemeral key. */
+enum rx_error handshake_keys(const struct rx_grant_keys *grant, const struct rx_key_pair *pair,
+                             const uint8_t *other, const uint8_t m3[static RX_M3_SIZE],
+                             struct rx_hashing *said, struct rx_session_keys *keys);
+
+/* The two proofs for who has the messages and no hash. */
 enum rx_error handshake_proof(const uint8_t server_auth[static RX_KEY_SIZE],
                               const uint8_t m1[static RX_M1_SIZE],
                               const uint8_t m2[static RX_M2_SIZE],
                               uint8_t proof[static RX_HASH_SIZE]);
-
-/* The client's response: HMAC(K_c, challenge || SHA256(M1 || M2 || M3's header)). */
 enum rx_error handshake_response(const uint8_t client_auth[static RX_KEY_SIZE],
                                  const uint8_t m1[static RX_M1_SIZE],
                                  const uint8_t m2[static RX_M2_SIZE],
                                  const uint8_t m3[static RX_M3_SIZE],
                                  uint8_t response[static RX_HASH_SIZE]);
-
-/* The keys, once both proofs stand. `other` is the other side's ephemeral key. */
-enum rx_error handshake_keys(const struct rx_grant_keys *grant, const struct rx_key_pair *pair,
-                             const uint8_t *other, const uint8_t m1[static RX_M1_SIZE],
-                             const uint8_t m2[static RX_M2_SIZE],
-                             const uint8_t m3[static RX_M3_SIZE], struct rx_session_keys *keys);
 
 #endif

@@ -79,7 +79,11 @@ enum rx_error rx_server_handshake_answer(struct rx_server_handshake *h,
         h->pair = *pair;
         memcpy(h->m2 + M2_EPHEMERAL, pair->public, RX_KEY_SIZE);
     }
-    enum rx_error error = handshake_proof(h->keys.server_auth, h->m1, h->m2, h->m2 + M2_PROOF);
+    enum rx_error error = handshake_begin_hash(&h->said, h->m1, h->m2);
+    if (error == RX_OK)
+        error = handshake_proof_of(h->keys.server_auth, h->m1, &h->said, h->m2 + M2_PROOF);
+    if (error == RX_OK)
+        error = rx_hashing_add(&h->said, h->m2 + M2_PROOF, RX_M2_SIZE - M2_PROOF);
     if (error != RX_OK)
         return fail(h, error);
     memcpy(m2, h->m2, RX_M2_SIZE);
@@ -92,13 +96,13 @@ enum rx_error rx_server_handshake_answer(struct rx_server_handshake *h,
 }
 
 /* Header, response and decoy are judged together: which of them was wrong makes no difference. */
-static enum rx_error check_response(const struct rx_server_handshake *h,
+static enum rx_error check_response(struct rx_server_handshake *h,
                                     const uint8_t m3[static RX_M3_SIZE])
 {
     uint8_t right[RX_M3_SIZE];
     handshake_header(right, TYPE_M3, h->m2[M2_VERSION], h->m2[M2_SUITE]);
     enum rx_error error =
-        handshake_response(h->keys.client_auth, h->m1, h->m2, right, right + M3_RESPONSE);
+        handshake_response_of(h->keys.client_auth, h->m2, right, &h->said, right + M3_RESPONSE);
     if (error == RX_OK) {
         unsigned differs = (unsigned)(sodium_memcmp(right, m3, sizeof right) != 0);
         if ((differs | (unsigned)!h->genuine) != 0)
@@ -116,7 +120,7 @@ enum rx_error rx_server_handshake_finish(struct rx_server_handshake *h,
         return fail(h, RX_E_MISUSE);
     enum rx_error error = check_response(h, m3);
     if (error == RX_OK)
-        error = handshake_keys(&h->keys, &h->pair, h->m1 + M1_EPHEMERAL, h->m1, h->m2, m3, keys);
+        error = handshake_keys(&h->keys, &h->pair, h->m1 + M1_EPHEMERAL, m3, &h->said, keys);
     rx_server_handshake_wipe(h);
     return error;
 }

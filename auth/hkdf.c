@@ -1,6 +1,5 @@
 #include "auth/hkdf.h"
 
-#include <sodium.h>
 #include <string.h>
 
 enum {
@@ -8,11 +7,13 @@ enum {
     INFO_PIECES = 8,
 };
 
-enum rx_error rx_hmac(const uint8_t *key, size_t key_len, const struct rx_bytes *pieces,
-                      size_t count, uint8_t out[static RX_HASH_SIZE])
+/* The rest of an HMAC whose key is in already. */
+static enum rx_error hmac_of(const crypto_auth_hmacsha256_state *keyed,
+                             const struct rx_bytes *pieces, size_t count,
+                             uint8_t out[static RX_HASH_SIZE])
 {
-    crypto_auth_hmacsha256_state state;
-    int failed = crypto_auth_hmacsha256_init(&state, key, key_len);
+    crypto_auth_hmacsha256_state state = *keyed;
+    int failed = 0;
     for (size_t i = 0; i < count && failed == 0; i++)
         failed = crypto_auth_hmacsha256_update(&state, pieces[i].p, pieces[i].n);
     if (failed == 0)
@@ -23,6 +24,19 @@ enum rx_error rx_hmac(const uint8_t *key, size_t key_len, const struct rx_bytes 
         return RX_E_CRYPTO_FAILED;
     }
     return RX_OK;
+}
+
+enum rx_error rx_hmac(const uint8_t *key, size_t key_len, const struct rx_bytes *pieces,
+                      size_t count, uint8_t out[static RX_HASH_SIZE])
+{
+    struct rx_hkdf k;
+    enum rx_error error = rx_hkdf_begin(&k, key, key_len);
+    if (error == RX_OK)
+        error = hmac_of(&k.keyed, pieces, count, out);
+    else
+        sodium_memzero(out, RX_HASH_SIZE);
+    rx_hkdf_wipe(&k);
+    return error;
 }
 
 enum rx_error rx_hash(const struct rx_bytes *pieces, size_t count, uint8_t out[static RX_HASH_SIZE])
@@ -36,6 +50,22 @@ enum rx_error rx_hash(const struct rx_bytes *pieces, size_t count, uint8_t out[s
     return failed == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
 }
 
+enum rx_error rx_hashing_begin(struct rx_hashing *h)
+{
+    return crypto_hash_sha256_init(&h->state) == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+}
+
+enum rx_error rx_hashing_add(struct rx_hashing *h, const void *bytes, size_t n)
+{
+    return crypto_hash_sha256_update(&h->state, bytes, n) == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+}
+
+enum rx_error rx_hashing_now(const struct rx_hashing *h, uint8_t out[static RX_HASH_SIZE])
+{
+    crypto_hash_sha256_state copy = h->state;
+    return crypto_hash_sha256_final(&copy, out) == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+}
+
 enum rx_error rx_hkdf_extract(const uint8_t *salt, size_t salt_len, const uint8_t *ikm,
                               size_t ikm_len, uint8_t prk[static RX_HASH_SIZE])
 {
@@ -43,8 +73,18 @@ enum rx_error rx_hkdf_extract(const uint8_t *salt, size_t salt_len, const uint8_
     return rx_hmac(salt, salt_len, &piece, 1, prk);
 }
 
-enum rx_error rx_hkdf_expand(const uint8_t *prk, size_t prk_len, const struct rx_bytes *info,
-                             size_t count, uint8_t *out, size_t n)
+enum rx_error rx_hkdf_begin(struct rx_hkdf *k, const uint8_t *prk, size_t prk_len)
+{
+    return crypto_auth_hmacsha256_init(&k->keyed, prk, prk_len) == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+}
+
+void rx_hkdf_wipe(struct rx_hkdf *k)
+{
+    sodium_memzero(k, sizeof *k);
+}
+
+enum rx_error rx_hkdf_output(const struct rx_hkdf *k, const struct rx_bytes *info, size_t count,
+                             uint8_t *out, size_t n)
 {
     if (n > EXPAND_MAX || count > INFO_PIECES) {
         sodium_memzero(out, n);
@@ -63,7 +103,7 @@ enum rx_error rx_hkdf_expand(const uint8_t *prk, size_t prk_len, const struct rx
             pieces[used++] = info[i];
         counter++;
         pieces[used++] = (struct rx_bytes){&counter, 1};
-        error = rx_hmac(prk, prk_len, pieces, used, block);
+        error = hmac_of(&k->keyed, pieces, used, block);
         size_t take = n - done < sizeof block ? n - done : sizeof block;
         memcpy(out + done, block, take);
         done += take;
@@ -71,5 +111,18 @@ enum rx_error rx_hkdf_expand(const uint8_t *prk, size_t prk_len, const struct rx
     sodium_memzero(block, sizeof block);
     if (error != RX_OK)
         sodium_memzero(out, n);
+    return error;
+}
+
+enum rx_error rx_hkdf_expand(const uint8_t *prk, size_t prk_len, const struct rx_bytes *info,
+                             size_t count, uint8_t *out, size_t n)
+{
+    struct rx_hkdf k;
+    enum rx_error error = rx_hkdf_begin(&k, prk, prk_len);
+    if (error == RX_OK)
+        error = rx_hkdf_output(&k, info, count, out, n);
+    else
+        sodium_memzero(out, n);
+    rx_hkdf_wipe(&k);
     return error;
 }

@@ -19,12 +19,16 @@ enum rx_error rx_session_keys_derive(uint8_t version, enum rx_suite suite,
         {RX_LITERAL("rexec/1 session"), keys->id, sizeof keys->id},
     };
     uint8_t prk[RX_HASH_SIZE];
+    struct rx_hkdf k;
     enum rx_error error =
         rx_hkdf_extract(mix, RX_KEY_SIZE, shared, shared != NULL ? RX_KEY_SIZE : 0, prk);
+    if (error == RX_OK)
+        error = rx_hkdf_begin(&k, prk, sizeof prk);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0] && error == RX_OK; i++) {
         const struct rx_bytes info[] = {parts[i].label, {transcript, RX_HASH_SIZE}};
-        error = rx_hkdf_expand(prk, sizeof prk, info, 2, parts[i].out, parts[i].n);
+        error = rx_hkdf_output(&k, info, 2, parts[i].out, parts[i].n);
     }
+    rx_hkdf_wipe(&k);
     sodium_memzero(prk, sizeof prk);
     if (error != RX_OK)
         rx_session_keys_wipe(keys);

@@ -26,9 +26,11 @@ static enum rx_error expand_keys(const uint8_t prk[static RX_KEY_SIZE], struct r
     const struct rx_bytes labels[] = {RX_LITERAL("c auth"), RX_LITERAL("s auth"),
                                       RX_LITERAL("mix")};
     uint8_t *const outs[] = {keys->client_auth, keys->server_auth, keys->mix};
-    enum rx_error error = RX_OK;
+    struct rx_hkdf k;
+    enum rx_error error = rx_hkdf_begin(&k, prk, RX_KEY_SIZE);
     for (size_t i = 0; i < 3 && error == RX_OK; i++)
-        error = rx_hkdf_expand(prk, RX_KEY_SIZE, &labels[i], 1, outs[i], RX_KEY_SIZE);
+        error = rx_hkdf_output(&k, &labels[i], 1, outs[i], RX_KEY_SIZE);
+    rx_hkdf_wipe(&k);
     return error;
 }
 

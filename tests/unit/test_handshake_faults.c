@@ -212,7 +212,7 @@ static void test_outputs_wiped(void **state)
             assert_int_equal(rx_hkdf_extract(key, 8, key, 8, prk), RX_E_CRYPTO_FAILED);
             expect_zero(prk, sizeof prk);
         }
-        for (size_t n = 1; n <= 5 + 6 + 6; n++, failures++) {
+        for (size_t n = 1; n <= 1 + 4 + 5 + 5; n++, failures++) {
             uint8_t out[80] = {1};
             faults_at(n, (enum fault_kind)kind);
             assert_int_equal(rx_hkdf_expand(key, sizeof key, pieces, 2, out, sizeof out),

@@ -128,6 +128,27 @@ static void test_sha256(void **state)
     expect_hash(thousand, 1000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+/* As it grows, it is what it would be at once, and looking at it changes nothing. */
+static void test_sha256_grows(void **state)
+{
+    (void)state;
+    uint8_t text[200];
+    struct rx_hashing growing;
+    memset(text, 'x', sizeof text);
+    assert_int_equal(rx_hashing_begin(&growing), RX_OK);
+    for (size_t n = 0; n <= sizeof text; n++) {
+        uint8_t now[RX_HASH_SIZE], again[RX_HASH_SIZE], right[RX_HASH_SIZE];
+        const struct rx_bytes all = {text, n};
+        assert_int_equal(rx_hash(&all, 1, right), RX_OK);
+        assert_int_equal(rx_hashing_now(&growing, now), RX_OK);
+        assert_int_equal(rx_hashing_now(&growing, again), RX_OK);
+        assert_memory_equal(now, right, sizeof right);
+        assert_memory_equal(again, right, sizeof right);
+        if (n < sizeof text)
+            assert_int_equal(rx_hashing_add(&growing, text + n, 1), RX_OK);
+    }
+}
+
 /* ---- HKDF ------------------------------------------------------------------------------- */
 
 #define BYTES_00_4F                                                                                \
@@ -241,11 +262,31 @@ static void test_expand_limits(void **state)
     assert_int_equal(rx_hkdf_expand(no_bytes, 1, NULL, 0, out, 64), RX_OK);
 }
 
+/* Several outputs of one key, in any order, are what each would be by itself; and it is gone when
+ * it was wiped. */
+static void test_outputs_of_one_key(void **state)
+{
+    (void)state;
+    struct rx_hkdf k;
+    const struct rx_bytes labels[] = {RX_LITERAL("info"), RX_LITERAL("other"), RX_LITERAL("info")};
+    assert_int_equal(rx_hkdf_begin(&k, (const uint8_t *)"prk", 3), RX_OK);
+    for (size_t i = 0; i < 3; i++) {
+        uint8_t one[80], alone[80];
+        assert_int_equal(rx_hkdf_output(&k, &labels[i], 1, one, sizeof one), RX_OK);
+        assert_int_equal(
+            rx_hkdf_expand((const uint8_t *)"prk", 3, &labels[i], 1, alone, sizeof alone), RX_OK);
+        assert_memory_equal(one, alone, sizeof alone);
+    }
+    rx_hkdf_wipe(&k);
+    assert_true(sodium_is_zero((const uint8_t *)&k, sizeof k));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rfc4231),        cmocka_unit_test(test_hmac_pieces),
         cmocka_unit_test(test_hmac_empty),     cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_sha256_grows),   cmocka_unit_test(test_outputs_of_one_key),
         cmocka_unit_test(test_rfc5869),        cmocka_unit_test(test_expand_lengths),
         cmocka_unit_test(test_expand_longest), cmocka_unit_test(test_expand_limits),
     };
