@@ -43,12 +43,13 @@ bool rx_aead_as_libsodium(const struct rx_aead *aead);
  * gains from 0.5 to 1 KiB on, and later where its code is not in the processor's cache. */
 enum { RX_HASTE_RECORD = 2048 };
 
-/* Where a program has it from. Asked once a direction, when that has moved more than `after` bytes
- * in records of RX_HASTE_RECORD at least: having it costs more than a few bytes gain. NULL: there
- * is none. What is given outlives the direction. */
+/* Where a program has it from. A direction asks when it has moved more than `after` bytes in
+ * records of RX_HASTE_RECORD at least: having it costs more than a few bytes gain. `moved` is what
+ * it has moved. NULL: there is none, and it does not ask again unless *again, which is 0, was set:
+ * then it does when it has moved more than that. What is given outlives the direction. */
 struct rx_haste {
     uint64_t after;
-    const struct rx_aead *(*aead)(void *user);
+    const struct rx_aead *(*aead)(void *user, uint64_t moved, uint64_t *again);
     void *user;
 };
 

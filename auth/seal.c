@@ -105,12 +105,14 @@ static bool hastened(struct rx_sealer *s, size_t n, bool seals)
         return false;
     if (s->haste != NULL) {
         s->moved += n;
-        if (s->moved <= s->haste->after)
+        if (s->moved <= s->ask_at)
             return false;
-        s->aead = s->haste->aead(s->haste->user);
-        s->haste = NULL;
+        s->ask_at = 0;
+        s->aead = s->haste->aead(s->haste->user, s->moved, &s->ask_at);
         if (s->aead != NULL)
             speed_up(s, seals);
+        if (s->aead != NULL || s->ask_at == 0)
+            s->haste = NULL;
     }
     return s->fast != NULL;
 }
@@ -159,8 +161,10 @@ enum rx_error rx_sealer_init(struct rx_sealer *s, enum rx_suite suite,
 
 void rx_sealer_hasten(struct rx_sealer *s, const struct rx_haste *haste)
 {
-    if (s->suite != RX_SUITE_HMAC_SHA256)
-        s->haste = haste;
+    if (s->suite == RX_SUITE_HMAC_SHA256 || haste == NULL)
+        return;
+    s->haste = haste;
+    s->ask_at = haste->after;
 }
 
 void rx_sealer_wipe(struct rx_sealer *s)

@@ -36,8 +36,8 @@ struct rx_sealer {
     uint64_t counter;            /* of the next record */
     enum rx_suite suite;
     enum rx_error failed;         /* sticky */
-    const struct rx_haste *haste; /* NULL: none, or it was asked already */
-    uint64_t moved;               /* bytes, as long as it is to be asked */
+    const struct rx_haste *haste; /* NULL: none, or none any more */
+    uint64_t moved, ask_at;       /* bytes; as long as it is to be asked */
     const struct rx_aead *aead;   /* of `fast` */
     void *fast;                   /* seals or opens in place of libsodium, if not NULL */
 };

@@ -22,7 +22,7 @@ enum {
     ALIVE_COUNT_DEFAULT = 3, /* ssh's, with an interval that was asked for */
     TELL_MS = 3000,          /* what is shorter nobody needs to know */
     TELL_SECONDS = 30,       /* between two notes */
-    HASTE_AFTER = 8 << 20,   /* bytes: loading a library takes as long as it gains by then */
+    HASTE_AFTER = 1 << 20,   /* bytes: a flow that is large enough for some library */
 };
 
 /* ---- the connection --------------------------------------------------------------------- */
@@ -87,18 +87,19 @@ static void keep_memory(void)
     (void)mallopt(M_TRIM_THRESHOLD, KEPT);
 }
 
-/* A flow is large. Most commands say little, and need not wait until a library is loaded. Once for
- * the process, to its end. */
-static const struct rx_aead *on_large_flow(void *user)
+/* A flow is large. Most commands say little, and need not wait until a library is loaded. Each is
+ * tried once for the process, and stays to its end. */
+static const struct rx_aead *on_large_flow(void *user, uint64_t moved, uint64_t *again)
 {
+    static const struct rx_aead_library *next = rx_aead_libraries;
     static const struct rx_aead *aead;
-    static bool asked;
     (void)user;
-    if (!asked) {
-        aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose});
-        asked = true;
+    if (next == rx_aead_libraries)
         keep_memory();
-    }
+    if (aead == NULL)
+        aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose}, &next, moved);
+    if (aead == NULL)
+        *again = next->worth;
     return aead;
 }
 

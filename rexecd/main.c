@@ -58,7 +58,9 @@ static _Noreturn void run_role(int argc, char *argv[])
     if (sodium_init() < 0)
         fatal("cannot initialise libsodium");
     /* Of the system's files, for which there is no way later. */
-    const struct rx_aead *aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose});
+    const struct rx_aead_library *first = rx_aead_libraries;
+    const struct rx_aead *aead =
+        rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose}, &first, UINT64_MAX);
     if (argc == 6) {
         unsigned uid, gid;
         if (!read_id(argv[3], &uid) || !read_id(argv[4], &gid) ||

@@ -236,9 +236,11 @@ static bool prepare(struct net *net, int ipc_fd)
     return net->scratch != NULL && net->tick != NULL && net->delay != NULL && net->monitor != NULL;
 }
 
-static const struct rx_aead *give_aead(void *user)
+static const struct rx_aead *give_aead(void *user, uint64_t moved, uint64_t *again)
 {
     const struct net *net = user;
+    (void)moved;
+    (void)again;
     return net->aead;
 }
 

@@ -11,7 +11,7 @@ import unittest
 from lab import BUILD, SANITIZED, LabTest
 
 CPU = pathlib.Path("/proc/cpuinfo").read_text()
-LITTLE, MUCH = 1 << 20, 24 << 20
+LITTLE, MUCH = 512 << 10, 24 << 20
 SUITES = ["aes256gcm", "chacha20poly1305"] if re.search(r"\baes\b", CPU) else ["chacha20poly1305"]
 WIDE = all(re.search(rf"\b{flag}\b", CPU)
            for flag in ("vaes", "vpclmulqdq", "avx512vl", "avx512ifma", "gfni", "sha_ni"))
@@ -43,7 +43,7 @@ def loaded(pid):
 class Flows(LabTest):
     def through(self, client, size):
         """So many bytes there and back through cat."""
-        data = os.urandom(1 << 20) * (size >> 20)
+        data = os.urandom(LITTLE) * (size // LITTLE)
         feeder = threading.Thread(target=lambda: (client.stdin.write(data), client.stdin.flush()), daemon=True)
         feeder.start()
         back = client.stdout.read(size)

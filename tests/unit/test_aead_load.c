@@ -462,6 +462,14 @@ static int machine_close(void *closed)
 
 static const struct rx_loader loader = {machine_open, machine_find, machine_close};
 
+static const struct rx_aead_library *next;
+
+static struct rx_aead *load_best(uint64_t flow)
+{
+    next = rx_aead_libraries;
+    return rx_aead_load(&loader, &next, flow);
+}
+
 /* The first, if it can be used here; libcrypto, if not; nothing, if that cannot, either. */
 static void test_the_best_that_there_is(void **state)
 {
@@ -469,7 +477,7 @@ static void test_the_best_that_there_is(void **state)
     const struct rx_aead_library *first = rx_aead_libraries, *last = by_name("libcrypto");
     const bool one_only = first == last;
     machine = (struct machine){0};
-    struct rx_aead *found = rx_aead_load(&loader);
+    struct rx_aead *found = load_best(UINT64_MAX);
     assert_non_null(found);
     assert_int_equal(machine.opened, machine.closed + 1);
     const unsigned before = machine.closed; /* those that are not for this processor */
@@ -478,17 +486,46 @@ static void test_the_best_that_there_is(void **state)
     const char *file = first->file;
     for (int broken = 0; broken < 2; broken++) {
         machine = (struct machine){.missing = broken ? NULL : file, .broken = broken ? file : NULL};
-        struct rx_aead *next = rx_aead_load(&loader);
-        assert_int_equal(next == NULL, one_only);
+        struct rx_aead *other = load_best(UINT64_MAX);
+        assert_int_equal(other == NULL, one_only);
         assert_int_equal(machine.opened, one_only ? 1 : 2);
         assert_int_equal(machine.closed, broken);
-        if (next != NULL)
-            last->free(next);
+        if (other != NULL)
+            last->free(other);
     }
     machine = (struct machine){.broken = last->file, .missing = one_only ? NULL : file};
-    assert_null(rx_aead_load(&loader));
+    assert_null(load_best(UINT64_MAX));
     assert_int_equal(machine.closed, 1);
     (one_only || before > 0 ? last : first)->free(found);
+}
+
+/* What takes long to load is loaded for large flows alone, and nothing is tried twice. */
+static void test_worth_it(void **state)
+{
+    (void)state;
+    unsigned usable = 0;
+    for (const struct rx_aead_library *l = rx_aead_libraries; l->name != NULL; l++) {
+        machine =
+            (struct machine){.missing = l == rx_aead_libraries ? NULL : rx_aead_libraries->file};
+        assert_true(l == rx_aead_libraries || l->worth > l[-1].worth);
+        struct rx_aead *found = load_best(l->worth - 1);
+        assert_null(found);
+        assert_ptr_equal(next, l);
+        const unsigned before = machine.opened;
+        found = rx_aead_load(&loader, &next, l->worth);
+        assert_int_equal(machine.opened, before + 1);
+        assert_ptr_equal(next, found != NULL ? l : l + 1);
+        if (found != NULL)
+            l->free(found);
+        usable += found != NULL;
+    }
+    assert_true(usable > 0);
+    machine = (struct machine){0};
+    while (next->name != NULL)
+        next++;
+    assert_int_equal(next->worth, 0);
+    assert_null(rx_aead_load(&loader, &next, UINT64_MAX));
+    assert_int_equal(machine.opened, 0);
 }
 
 int main(void)
@@ -505,7 +542,8 @@ int main(void)
         cmocka_unit_test(test_ipsec_mb_disagrees),
 #endif
     };
-    const struct CMUnitTest which[] = {cmocka_unit_test(test_the_best_that_there_is)};
+    const struct CMUnitTest which[] = {cmocka_unit_test(test_the_best_that_there_is),
+                                       cmocka_unit_test(test_worth_it)};
     if (sodium_init() < 0)
         return 1;
     return cmocka_run_group_tests(libcrypto, load_libcrypto, unload) +

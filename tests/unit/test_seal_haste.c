@@ -27,6 +27,7 @@ struct key {
 static struct {
     unsigned asked, begun, ended, sealed, opened;
     bool none, no_begin, fails;
+    uint64_t later; /* there is one only for who has moved more */
 } seen;
 
 static void *begin(const struct rx_aead *aead, enum rx_aead_cipher cipher, bool seals,
@@ -82,12 +83,17 @@ static void end(const struct rx_aead *aead, void *context)
     free(context);
 }
 
-static const struct rx_aead *give(void *user)
+static const struct rx_aead *give(void *user, uint64_t moved, uint64_t *again)
 {
     static const struct rx_aead aead = {begin, seal, open, end};
     assert_ptr_equal(user, &seen);
+    assert_int_equal(*again, 0);
+    assert_true(moved > AFTER);
     seen.asked++;
-    return seen.none ? NULL : &aead;
+    if (moved > seen.later)
+        return seen.none ? NULL : &aead;
+    *again = seen.later;
+    return NULL;
 }
 
 static const struct rx_haste haste = {AFTER, give, &seen};
@@ -177,6 +183,29 @@ static void test_after_enough(void **state)
         }
         assert_int_equal(seen.begun, 2);
         stop(&w);
+    }
+}
+
+/* There is one, but it is worth it only to a larger flow: asked once more, then. */
+static void test_later(void **state)
+{
+    (void)state;
+    for (enum rx_suite s = RX_SUITE_NONE; (s = sealed_next(s)) != RX_SUITE_NONE;) {
+        for (int none = 0; none < 2; none++) {
+            struct direction w;
+            start(&w, s, 8);
+            seen.later = AFTER + 3 * PAYLOAD;
+            seen.none = none;
+            rx_sealer_hasten(&w.out, &haste);
+            rx_sealer_hasten(&w.in, &haste);
+            for (uint8_t i = 0; i < 20; i++) {
+                pass(&w, i);
+                assert_int_equal(seen.asked, i < 5 ? 0 : i < 8 ? 2 : 4);
+                assert_int_equal(seen.sealed, i < 8 || none ? 0 : i - 7U);
+                assert_int_equal(seen.opened, i < 8 || none ? 0 : i - 7U);
+            }
+            stop(&w);
+        }
     }
 }
 
@@ -325,7 +354,7 @@ int main(void)
         cmocka_unit_test(test_after_enough),  cmocka_unit_test(test_one_end),
         cmocka_unit_test(test_never_asked),   cmocka_unit_test(test_across_epochs),
         cmocka_unit_test(test_not_to_be_had), cmocka_unit_test(test_fails),
-        cmocka_unit_test(test_small_ones),
+        cmocka_unit_test(test_later),         cmocka_unit_test(test_small_ones),
     };
     if (sodium_init() < 0)
         return 1;
