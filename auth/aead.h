@@ -35,7 +35,12 @@ struct rx_aead {
     void (*end)(const struct rx_aead *aead, void *context);
 };
 
-/* Whether it seals some records as libsodium does, opens them, and not what was changed: asked
+/* Puts a function's address from a library to *pointer, which is a pointer to such a function.
+ * `find` is dlsym. */
+bool rx_aead_find(void *(*find)(void *library, const char *name), void *library, const char *name,
+                  void *pointer);
+
+/* Whether it seals a record as libsodium does, opens it, and not what was changed, twice: asked
  * before it is used. */
 bool rx_aead_as_libsodium(const struct rx_aead *aead);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the first major version, which CMakeLists.txt sees to. */
 const char rx_ipsec_mb_file[] = "libIPSec_MB.so.1";
 
 /* What is used of it by name; all else is in what alloc_mb_mgr makes. */
@@ -25,7 +26,7 @@ struct ipsec_mb {
 
 /* A direction. Wiped and freed by aead_end. */
 struct direction {
-    struct gcm_key_data gcm; /* aligned to 64 bytes */
+    _Alignas(64) struct gcm_key_data gcm; /* the header says so only where LINUX is defined */
     enum rx_aead_cipher cipher;
     uint8_t key[RX_KEY_SIZE];
     union {
@@ -34,9 +35,9 @@ struct direction {
     } record; /* of the record that is at work */
 };
 
-static IMB_MGR *manager_of(const struct rx_aead *aead)
+static const struct ipsec_mb *of(const struct rx_aead *aead)
 {
-    return ((const struct ipsec_mb *)(const void *)aead)->manager;
+    return (const struct ipsec_mb *)(const void *)aead;
 }
 
 /* ---- records ---------------------------------------------------------------------------- */
@@ -51,7 +52,7 @@ static void *aead_begin(const struct rx_aead *aead, enum rx_aead_cipher cipher, 
     memset(d, 0, sizeof *d);
     d->cipher = cipher;
     if (cipher == RX_AEAD_AES256GCM)
-        IMB_AES256_GCM_PRE(manager_of(aead), key, &d->gcm);
+        IMB_AES256_GCM_PRE(of(aead)->manager, key, &d->gcm);
     else
         memcpy(d->key, key, sizeof d->key);
     return d;
@@ -69,7 +70,7 @@ static bool aead_seal(const struct rx_aead *aead, void *context,
                       const uint8_t length[static RX_RECORD_LENGTH], const uint8_t *in, size_t n,
                       uint8_t *out)
 {
-    IMB_MGR *m = manager_of(aead);
+    IMB_MGR *m = of(aead)->manager;
     struct direction *d = context;
     if (d->cipher == RX_AEAD_AES256GCM) {
         IMB_AES256_GCM_ENC(m, &d->gcm, &d->record.gcm, out, in, n, nonce, length, RX_RECORD_LENGTH,
@@ -79,14 +80,14 @@ static bool aead_seal(const struct rx_aead *aead, void *context,
         IMB_CHACHA20_POLY1305_ENC_UPDATE(m, d->key, &d->record.chacha, out, in, n);
         IMB_CHACHA20_POLY1305_ENC_FINALIZE(m, &d->record.chacha, out + n, RX_AEAD_TAG);
     }
-    return true;
+    return of(aead)->imb_get_errno(m) == 0; /* it does nothing where it dislikes what it is given */
 }
 
 static bool aead_open(const struct rx_aead *aead, void *context,
                       const uint8_t nonce[static RX_NONCE_SIZE],
                       const uint8_t length[static RX_RECORD_LENGTH], uint8_t *bytes, size_t n)
 {
-    IMB_MGR *m = manager_of(aead);
+    IMB_MGR *m = of(aead)->manager;
     struct direction *d = context;
     uint8_t tag[RX_AEAD_TAG];
     if (d->cipher == RX_AEAD_AES256GCM) {
@@ -107,15 +108,9 @@ static bool aead_open(const struct rx_aead *aead, void *context,
 static bool find_all(struct ipsec_mb *lib, void *(*find)(void *library, const char *name),
                      void *library)
 {
-    void *found;
-    /* An object's pointer holds a function's (POSIX, dlsym), but C has no conversion. */
-#define FIND(name)                                                                                 \
-    if ((found = find(library, #name)) == NULL)                                                    \
-        return false;                                                                              \
-    memcpy(&lib->name, &found, sizeof found);
-    FUNCTIONS(FIND)
-#undef FIND
-    return true;
+#define FOUND(name) &&rx_aead_find(find, library, #name, &lib->name)
+    return true FUNCTIONS(FOUND);
+#undef FOUND
 }
 
 static bool has(const struct ipsec_mb *lib, uint64_t features)
@@ -123,8 +118,7 @@ static bool has(const struct ipsec_mb *lib, uint64_t features)
     return (lib->manager->features & features) == features;
 }
 
-/* A version's last number stands for repairs (IMB_VERSION_NUM: two digits a number, then eight
- * bits). */
+/* But for repairs: IMB_VERSION_NUM is 0xMMmmrr. */
 static bool same_version(unsigned version)
 {
     return version >> 8 == IMB_VERSION_NUM >> 8;
@@ -132,6 +126,9 @@ static bool same_version(unsigned version)
 
 static bool take_up(struct ipsec_mb *lib)
 {
+    /* It asks the processor alone, and not whether the system saves the wide registers. */
+    if (sodium_runtime_has_avx512f() == 0)
+        return false;
     if (!same_version(lib->imb_get_version()) || (lib->manager = lib->alloc_mb_mgr(0)) == NULL)
         return false;
     if (!has(lib, IMB_CPUFLAGS_AVX512_T2 | IMB_FEATURE_SAFE_DATA))

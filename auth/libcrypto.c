@@ -99,15 +99,9 @@ static bool aead_open(const struct rx_aead *aead, void *context,
 static bool find_all(struct libcrypto *lib, void *(*find)(void *library, const char *name),
                      void *library)
 {
-    void *found;
-    /* An object's pointer holds a function's (POSIX, dlsym), but C has no conversion. */
-#define FIND(name)                                                                                 \
-    if ((found = find(library, #name)) == NULL)                                                    \
-        return false;                                                                              \
-    memcpy(&lib->name, &found, sizeof found);
-    FUNCTIONS(FIND)
-#undef FIND
-    return true;
+#define FOUND(name) &&rx_aead_find(find, library, #name, &lib->name)
+    return true FUNCTIONS(FOUND);
+#undef FOUND
 }
 
 struct rx_aead *rx_libcrypto_new(void *(*find)(void *library, const char *name), void *library)

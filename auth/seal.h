@@ -60,7 +60,7 @@ enum rx_error rx_sealer_init(struct rx_sealer *sealer, enum rx_suite suite,
                              const uint8_t secret[static RX_KEY_SIZE]);
 
 /* Large flows may go faster: `haste` is asked when it is time. It outlives the sealer; a suite that
- * has no AEAD has no use for it. Right after rx_sealer_init. */
+ * has no AEAD has no use for it, and NULL changes nothing. Right after rx_sealer_init. */
 void rx_sealer_hasten(struct rx_sealer *sealer, const struct rx_haste *haste);
 
 /* The interface of proto/ to it: a sealer is used for sealing or for opening, never both. */

@@ -93,9 +93,11 @@ static const struct rx_aead *on_large_flow(void *user, uint64_t moved, uint64_t 
 {
     static const struct rx_aead_library *next = rx_aead_libraries;
     static const struct rx_aead *aead;
+    static bool kept;
     (void)user;
-    if (next == rx_aead_libraries)
+    if (!kept)
         keep_memory();
+    kept = true;
     if (aead == NULL)
         aead = rx_aead_load(&(struct rx_loader){dlopen, dlsym, dlclose}, &next, moved);
     if (aead == NULL)

@@ -11,7 +11,7 @@ import unittest
 from lab import BUILD, SANITIZED, LabTest
 
 CPU = pathlib.Path("/proc/cpuinfo").read_text()
-LITTLE, MUCH = 512 << 10, 24 << 20
+LITTLE, SOME, MUCH = 512 << 10, 3 << 20, 24 << 20
 SUITES = ["aes256gcm", "chacha20poly1305"] if re.search(r"\baes\b", CPU) else ["chacha20poly1305"]
 WIDE = all(re.search(rf"\b{flag}\b", CPU)
            for flag in ("vaes", "vpclmulqdq", "avx512vl", "avx512ifma", "gfni", "sha_ni"))
@@ -54,6 +54,9 @@ class Flows(LabTest):
         with self.lab.popen("cat", options=("-o", f"Suite={suite}"), **more) as client:
             self.through(client, LITTLE)
             self.assertIn(loaded(client.pid), (set(), None), "loaded for a small one")
+            self.through(client, SOME)
+            soon = {name for name in then if name.startswith("libIPSec_MB")}
+            self.assertIn(loaded(client.pid), (soon, None))
             self.through(client, MUCH)
             self.assertIn(loaded(client.pid), (then, None))
             self.through(client, LITTLE)

@@ -18,6 +18,8 @@
 #include "proto/bytes.h"
 #include "tests/duel/session.h"
 #include "tests/unit/guard.h"
+#include "tests/unit/leftover.h"
+#include "tests/unit/scale.h"
 
 enum { LENGTH = RX_RECORD_LENGTH, MOST = RX_RECORD_MAX - RX_AEAD_TAG };
 
@@ -227,6 +229,29 @@ static void test_stays_inside(void **state)
     }
 }
 
+/* The key that it was given is in memory once more while it is used, and not afterwards. */
+static void test_wipes(void **state)
+{
+    (void)state;
+    if (SLOW_BUILD || aead == NULL)
+        skip();
+    enum rx_aead_cipher found[2];
+    for (unsigned i = ciphers(found); i-- > 0;) {
+        uint8_t key[RX_KEY_SIZE];
+        randombytes_buf(key, sizeof key);
+        const struct leftover part = leftover_of(key);
+        void *out = aead->begin(aead, found[i], true, key);
+        assert_non_null(out);
+        sodium_memzero(key, sizeof key);
+        make(&(struct dice){.state = 14}, RX_AEAD_CHACHA20POLY1305, 4096);
+        assert_true(aead->seal(aead, out, r.nonce, r.length, r.plain, r.n, bytes));
+        assert_true(leftover_count(&part) > 0);
+        aead->end(aead, out);
+        sodium_stackzero(64 * 1024);
+        assert_int_equal(leftover_count(&part), 0);
+    }
+}
+
 /* ---- libraries that are not to be used -------------------------------------------------- */
 
 static unsigned asked, missing;
@@ -303,8 +328,7 @@ static void test_libcrypto_disagrees(void **state)
         lie = zero;
         assert_null(of->take(find_lying, library));
     }
-    /* A check of the tag that says yes to everything. */
-    lying = "EVP_CipherFinal_ex";
+    lying = "EVP_CipherFinal_ex"; /* the check of the tag */
     lie = one;
     assert_null(of->take(find_lying, library));
     lying = "no such function";
@@ -531,13 +555,14 @@ static void test_worth_it(void **state)
 int main(void)
 {
     const struct CMUnitTest libcrypto[] = {
-        cmocka_unit_test(test_as_libsodium),        cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_stays_inside),        cmocka_unit_test(test_lacks_a_function),
-        cmocka_unit_test(test_libcrypto_disagrees),
+        cmocka_unit_test(test_as_libsodium),     cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_stays_inside),     cmocka_unit_test(test_wipes),
+        cmocka_unit_test(test_lacks_a_function), cmocka_unit_test(test_libcrypto_disagrees),
     };
     const struct CMUnitTest ipsec_mb[] = {
         cmocka_unit_test(test_as_libsodium),       cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_stays_inside),       cmocka_unit_test(test_lacks_a_function),
+        cmocka_unit_test(test_stays_inside),       cmocka_unit_test(test_wipes),
+        cmocka_unit_test(test_lacks_a_function),
 #ifdef REXEC_IPSEC_MB
         cmocka_unit_test(test_ipsec_mb_disagrees),
 #endif

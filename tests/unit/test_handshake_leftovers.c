@@ -47,6 +47,17 @@ static void look_for_hmac(const char *name, const void *key, size_t key_len, con
     look_for(name, out);
 }
 
+/* A key that is in an HMAC is as good as itself: the state in which its outer hash begins. */
+static void look_for_keyed(const char *name, const uint8_t key[static 32])
+{
+    crypto_auth_hmacsha256_state state;
+    uint8_t outer[32];
+    assert_int_equal(crypto_auth_hmacsha256_init(&state, key, 32), 0);
+    assert_int_equal(sizeof state.octx.state, sizeof outer);
+    memcpy(outer, state.octx.state, sizeof outer);
+    look_for(name, outer);
+}
+
 /*
  * What a session comes from and comes to, and what stands between in no struct at all. Grants and
  * key pairs are left out: the machines copy them whole, by way of registers that a compiler may put
@@ -61,8 +72,13 @@ static void gather(struct steps *s)
     bool readable = s->suite == RX_SUITE_HMAC_SHA256;
     secret_count = 0;
     look_for("psk", p->psk);
+    look_for_keyed("psk, keyed", p->psk);
+    look_for_keyed("K_c, keyed", p->grant.client_auth);
+    look_for_keyed("K_s, keyed", p->grant.server_auth);
+    look_for_keyed("K_m, keyed", p->grant.mix);
     look_for_hmac("K_srv", p->psk, 32, "rexec/1 srvlab01", 16, value);
     look_for_hmac("prk", "rexec/1", 7, value, 32, value);
+    look_for_keyed("prk, keyed", value);
     look_for_hmac("prk of the decoy", p->psk, 32, p->grant.kid, 16, value);
     look_for("K_c of the decoy", s->decoy.client_auth);
     if (!readable) {
@@ -70,7 +86,9 @@ static void gather(struct steps *s)
         look_for("shared secret", shared);
     }
     look_for_hmac("prk1", p->grant.mix, 32, shared, readable ? 0 : 32, value);
+    look_for_keyed("prk1, keyed", value);
     look_for("c2s", p->client_keys.c2s);
+    look_for_keyed("c2s, keyed", p->client_keys.c2s);
     look_for("s2c", p->client_keys.s2c);
     look_for("request key", p->client_keys.request);
     hand_epoch_key(p->client_keys.c2s, value);
