@@ -247,8 +247,6 @@ static const struct rx_aead *give_aead(void *user, uint64_t moved, uint64_t *aga
 int net_main(int ipc_fd, const struct rx_aead *aead)
 {
     static struct net net; /* large, and there is one */
-    if (sodium_init() < 0)
-        return 1;
     rx_header_seed(randombytes_random());
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* a trace that is full: write says so */

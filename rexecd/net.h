@@ -9,8 +9,8 @@
 
 /*
  * Runs the role over its end of the link, which it owns. Reads its setup and listeners from there,
- * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. `aead` seals
- * large flows, if not NULL. Returns the process's exit status.
+ * gives up all rights (rexecd/sandbox.h), serves until the monitor is gone. `aead` seals large
+ * flows, if not NULL. libsodium is initialised already. Returns the process's exit status.
  */
 int net_main(int ipc_fd, const struct rx_aead *aead);
 
