@@ -181,11 +181,13 @@ class Trace(LabTest):
         self.assertEqual(sum(n for _, n in calls), sum(r["bytes"] for r in records))
 
     def test_drawn(self):
-        self.session("seq 20000", "-n")
+        _, lines = self.session("seq 20000", "-n")
         run = trace("--json", self.file)
         self.assertEqual(run.returncode, 0)
         calls = [json.loads(line) for line in run.stdout.splitlines()]
-        self.assertGreater(len(calls), 5)
+        made = sorted(n for out in (True, False) for _, n in self.way(lines, out)[0])
+        self.assertEqual(sorted(call["bytes"] for call in calls), made)
+        self.assertGreaterEqual(len(made), 4)       # M1; M2; M3 and what goes with it; the answer
         for call in calls:
             self.assertEqual(sum(part["bytes"] for part in call["records"]), call["bytes"])
         svg, html = self.lab.dir / "a.svg", self.lab.dir / "a.html"
