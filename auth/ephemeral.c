@@ -5,14 +5,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "auth/x25519_base.h"
+
 enum rx_error rx_key_pair_make(const uint8_t random[static RX_KEY_SIZE], struct rx_key_pair *pair)
 {
     memcpy(pair->secret, random, sizeof pair->secret);
-    if (crypto_scalarmult_base(pair->public, pair->secret) != 0) {
+    enum rx_error error = rx_x25519_base(pair->secret, pair->public);
+    if (error != RX_OK)
         rx_key_pair_wipe(pair);
-        return RX_E_CRYPTO_FAILED;
-    }
-    return RX_OK;
+    return error;
 }
 
 enum rx_error rx_key_pair_agree(const struct rx_key_pair *pair,

@@ -30,6 +30,8 @@ int __real_sodium_memcmp(const void *a, const void *b, size_t n);
 int __wrap_sodium_memcmp(const void *a, const void *b, size_t n);
 int __real_crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p);
 int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p);
+int __real_crypto_scalarmult_ed25519_base(unsigned char *q, const unsigned char *n);
+int __wrap_crypto_scalarmult_ed25519_base(unsigned char *q, const unsigned char *n);
 int __real_crypto_aead_aes256gcm_decrypt_detached_afternm(
     unsigned char *m, unsigned char *nsec, const unsigned char *c, unsigned long long clen,
     const unsigned char *mac, const unsigned char *ad, unsigned long long adlen,
@@ -59,6 +61,24 @@ int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const uns
 {
     int result = __real_crypto_scalarmult(q, n, p);
     ct_public(&result, sizeof result);
+    return result;
+}
+
+/*
+ * At its end it branches on whether secret or point are zero, which they never are. So the secret
+ * is public for as long as that takes, and the point, which is public in the end, is secret behind
+ * it: what becomes of it is watched.
+ */
+int __wrap_crypto_scalarmult_ed25519_base(unsigned char *q, const unsigned char *n)
+{
+    void *secret = NULL;
+    memcpy(&secret, &n, sizeof secret); /* without its const */
+    unsigned char before[crypto_scalarmult_ed25519_SCALARBYTES] = {0};
+    (void)VALGRIND_GET_VBITS(secret, before, sizeof before);
+    ct_public(secret, sizeof before);
+    int result = __real_crypto_scalarmult_ed25519_base(q, n);
+    (void)VALGRIND_SET_VBITS(secret, before, sizeof before);
+    ct_secret(q, crypto_scalarmult_ed25519_BYTES);
     return result;
 }
 

@@ -82,8 +82,8 @@ FAULT(FAULT_HASH_FINAL, crypto_hash_sha256_final,
       (crypto_hash_sha256_state * s, unsigned char *out), (s, out))
 FAULT(FAULT_SCALARMULT, crypto_scalarmult,
       (unsigned char *q, const unsigned char *n, const unsigned char *p), (q, n, p))
-FAULT(FAULT_SCALARMULT_BASE, crypto_scalarmult_base, (unsigned char *q, const unsigned char *n),
-      (q, n))
+FAULT(FAULT_SCALARMULT_BASE, crypto_scalarmult_ed25519_base,
+      (unsigned char *q, const unsigned char *n), (q, n))
 FAULT(FAULT_AES_KEY, crypto_aead_aes256gcm_beforenm,
       (crypto_aead_aes256gcm_state * s, const unsigned char *key), (s, key))
 FAULT(FAULT_ENCRYPT, crypto_aead_aes256gcm_encrypt_detached_afternm,

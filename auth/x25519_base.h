@@ -1,0 +1,28 @@
+/*
+ * X25519 of the base point (RFC 7748, 6.1): the public value of a secret one. On the curve that
+ * X25519 names, libsodium multiplies the base point like any other; on edwards25519, which is the
+ * same group in other coordinates (RFC 7748, 4.1), it has a table of its multiples, and takes less
+ * than half as long. So the point is found there, and its coordinate carried over.
+ */
+#ifndef REXEC_AUTH_X25519_BASE_H
+#define REXEC_AUTH_X25519_BASE_H
+
+#include <stdint.h>
+
+#include "auth/secret.h"
+
+/*
+ * What crypto_scalarmult_base gives for the same secret, of which it clamps a copy. Nothing of
+ * it is left on the stack. RX_E_CRYPTO_FAILED: libsodium would not.
+ */
+enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
+                             uint8_t public[static RX_KEY_SIZE]);
+
+/*
+ * The u coordinate of a point of edwards25519 that is given as RFC 8032, 5.1.2 writes it (the bit
+ * that is x's sign makes no difference): (1 + y) / (1 - y) modulo 2^255 - 19, canonical; 0 for the
+ * neutral point, which has none.
+ */
+void rx_edwards_to_u(const uint8_t point[static RX_KEY_SIZE], uint8_t u[static RX_KEY_SIZE]);
+
+#endif
