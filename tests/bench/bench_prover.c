@@ -1,9 +1,11 @@
 /*
  * The server of bench_prove in two processes: one at the network, which seals and opens and reads
  * what the command writes, and one that has the keys, runs the commands of a client that has proven
- * itself and waits for them. No parsing, no other user, no limits, one client after another.
+ * itself and waits for them. No parsing, no policy, no log, one client after another.
  *
- *   bench_prover WORD...     runs until stdin ends; says its port
+ *   bench_prover WORD...             runs until stdin ends; says its port. No other user, no cgroup
+ *   bench_prover -u USER WORD...     starts the command as rexecd does: as the user, in a session
+ *                                    and a cgroup of its own
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +18,10 @@
 #include <unistd.h>
 
 #include "auth/x25519_base.h"
+#include "rexecd/spawn.h"
 #include "tests/bench/local.h"
 #include "tests/bench/prove.h"
+#include "tests/bench/spawning.h"
 
 enum { PIPES = 2 }; /* stdout, stderr */
 
@@ -102,9 +106,10 @@ static pid_t start_piped(char **words, int pipes[PIPES])
     return pid;
 }
 
+static const uint8_t answer[ANSWER];
+
 static void run(int net, char **words)
 {
-    static const uint8_t answer[ANSWER];
     int pipes[PIPES], status;
     pid_t pid = start_piped(words, pipes);
     pass(net, pipes);
@@ -112,10 +117,26 @@ static void run(int net, char **words)
     tell(net, answer, sizeof answer);
 }
 
-static _Noreturn void keep_keys(int net, char **words)
+/* Passed on before it executes, the pipes would wake the other process where the command is to be.
+ */
+static void run_as(struct spawning *g, int net, char **words)
 {
+    struct spawned s;
+    spawning_start(g, words, &s);
+    pass(net, s.process.fds + 1);
+    spawning_wait(&s);
+    tell(net, answer, sizeof answer);
+    spawning_over(g, &s);
+}
+
+/* As whom: NULL for nobody else. */
+static _Noreturn void keep_keys(int net, const char *user, char **words)
+{
+    struct spawning g;
     uint8_t secret[KEY], public[KEY], m1[M1], m2[M2], m3[M3], request[REQUEST], mac[KEY];
     struct prove_session s;
+    if (user != NULL)
+        spawning_open(&g, user);
     fresh_pair(secret, public);
     while (hear(net, m1, sizeof m1)) {
         randombytes_buf(m2, sizeof m2);
@@ -130,10 +151,15 @@ static _Noreturn void keep_keys(int net, char **words)
         for (uint64_t number = 0; hear(net, request, sizeof request); number++) {
             prove_sign(&s, number, request, mac);
             must(sodium_memcmp(mac, request + REQUEST_MAC, sizeof mac) == 0, "request");
-            run(net, words);
+            if (user != NULL)
+                run_as(&g, net, words);
+            else
+                run(net, words);
         }
         fresh_pair(secret, public);
     }
+    if (user != NULL)
+        spawning_close(&g);
     _exit(0);
 }
 
@@ -193,12 +219,13 @@ int main(int argc, char **argv)
 {
     int pair[2];
     uint16_t port = 0;
+    const char *user = argc > 3 && strcmp(argv[1], "-u") == 0 ? argv[2] : NULL;
     if (argc < 2 || sodium_init() < 0)
         return 2;
     must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
     if (fork() == 0) {
         (void)close(pair[0]);
-        keep_keys(pair[1], argv + 1);
+        keep_keys(pair[1], user, argv + (user != NULL ? 3 : 1));
     }
     (void)close(pair[1]);
     struct pollfd ends[2] = {{.fd = listen_somewhere(&port), .events = POLLIN},
