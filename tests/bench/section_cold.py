@@ -47,7 +47,7 @@ def measure(bench):
 
     def all_of(ready):
         found = {name: one(name, *what) for name, what in contenders(site, ready, figure).items()}
-        with bare_server(programs.limits, "serve") as bare, bare_server(programs.prover) as proven:
+        with bare_server(programs.limits, "serve") as (bare, _), bare_server(programs.prover) as (proven, _):
             found[BARE] = one(BARE, 20, [programs.ask, bare])
             found[PROVEN] = one(PROVEN, 20, [programs.prove, proven])
             bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])

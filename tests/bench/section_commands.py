@@ -63,7 +63,7 @@ def latency(bench, ready):
                  [site.programs.spawn, count, site.user, "sh", "-c", "true"])) / count)}
     peers(site, ready, figure, found, count, 1, lambda rate: 1e3 / rate)
     prover = site.programs.prover
-    with bare_server(prover) as proven, bare_server(prover, "-u", site.user) as safe:
+    with bare_server(prover) as (proven, _), bare_server(prover, "-u", site.user) as (safe, _):
         for name, port in ((PROVEN, proven), (SAFE, safe)):
             found[name] = lambda name=name, port=port: figure.add(
                 name, 1e3 * float(run([site.programs.prove, port, count])) / count)

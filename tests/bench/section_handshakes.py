@@ -5,10 +5,11 @@ import subprocess
 import time
 
 from figures import percentile
-from tools import HANG, Unavailable, end_process, own_cpu, run, timed, words
+from tools import HANG, Unavailable, bare_server, end_process, own_cpu, run, timed, tree, words
 
 TITLE = "handshakes a second; floods of bad M3s and of half-open connections while proven clients work"
 BAD_RATE, HALF_OPEN, HALF_RATE = 10000, 10000, 2000
+PROVEN = "limit of a proof: two processes with rexec's handshake, nothing else"
 UNDISTURBED = "rexec, no flood"
 
 
@@ -31,7 +32,16 @@ def good(bench):
         rate.add("rexec", int(count) / float(seconds))
         core.add("rexec", int(count) / (daemon_cpu(site) - before))
 
-    bench.book.rounds(bench.rounds(5, 1), {"rexec": one}, [rate, core])
+    with bare_server(site.programs.prover) as (proven, server):
+        both = tree(server)
+
+        def bare():
+            count = 500 if bench.quick else 5000
+            before = sum(map(own_cpu, both))
+            run([site.programs.prove, proven, "shake", count])
+            core.add(PROVEN, count / (sum(map(own_cpu, both)) - before))
+
+        bench.book.rounds(bench.rounds(9, 1), {"rexec": one, PROVEN: bare}, [rate, core])
 
 
 def bad(bench):

@@ -254,11 +254,12 @@ class Relay:
 
 @contextlib.contextmanager
 def bare_server(*program):
-    """The port of a server in two processes, at which one passes bytes on and the other runs the command for them."""
+    """The port and the process of a server in two, of which one passes bytes on and the other runs a command for them.
+    """
     with subprocess.Popen(words(*program, "/bin/sh", "-c", "true"), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, text=True) as server:
         try:
-            yield server.stdout.readline().strip()
+            yield server.stdout.readline().strip(), server.pid
         finally:
             server.stdin.close()
             server.wait()
