@@ -3,17 +3,14 @@
 #include <sodium.h>
 #include <string.h>
 
-/* Needs products of 128 bits; elsewhere libsodium's own way, which is as right. */
+/* Used by libsodium, at most: the digits of the secret, and what becomes of them. */
+enum { STACK_USED = 8192 };
+
 #ifdef __SIZEOF_INT128__
 
 __extension__ typedef unsigned __int128 wide;
 
-enum {
-    LIMBS = 5,
-    LIMB_BITS = 51,
-    STACK_USED =
-        8192, /* by libsodium, at most: the digits of the secret, and what becomes of them */
-};
+enum { LIMBS = 5, LIMB_BITS = 51 };
 
 #define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
 
@@ -177,12 +174,14 @@ enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
     return RX_OK;
 }
 
-#else
+#else /* without products of 128 bits, libsodium's own way, which is as right */
 
 enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
                              uint8_t public[static RX_KEY_SIZE])
 {
-    return crypto_scalarmult_base(public, secret) == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+    int failed = crypto_scalarmult_base(public, secret);
+    sodium_stackzero(STACK_USED);
+    return failed == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
 }
 
 #endif

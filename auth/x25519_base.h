@@ -18,11 +18,14 @@
 enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
                              uint8_t public[static RX_KEY_SIZE]);
 
+#ifdef __SIZEOF_INT128__
 /*
- * The u coordinate of a point of edwards25519 that is given as RFC 8032, 5.1.2 writes it (the bit
- * that is x's sign makes no difference): (1 + y) / (1 - y) modulo 2^255 - 19, canonical; 0 for the
- * neutral point, which has none.
+ * The step of it that is ours, where the compiler has products of 128 bits; elsewhere libsodium
+ * does all of it. The u coordinate of a point of edwards25519 that is given as RFC 8032, 5.1.2
+ * writes it (the bit that is x's sign makes no difference): (1 + y) / (1 - y) modulo 2^255 - 19,
+ * canonical; 0 for the neutral point, which has none.
  */
 void rx_edwards_to_u(const uint8_t point[static RX_KEY_SIZE], uint8_t u[static RX_KEY_SIZE]);
+#endif
 
 #endif
