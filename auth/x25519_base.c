@@ -41,22 +41,9 @@ static struct field field_load(const uint8_t bytes[static RX_KEY_SIZE])
                            load64(bytes + 24) >> 12 & LIMB_MASK}};
 }
 
-/* What is above 51 bits goes into the next limb, and from the last, 19 times, into the first. */
-static void carry(struct field *a)
-{
-    for (int i = 0; i < LIMBS - 1; i++) {
-        a->limb[i + 1] += a->limb[i] >> LIMB_BITS;
-        a->limb[i] &= LIMB_MASK;
-    }
-    a->limb[0] += 19 * (a->limb[LIMBS - 1] >> LIMB_BITS);
-    a->limb[LIMBS - 1] &= LIMB_MASK;
-}
-
-/* The one name of the number that is below p. */
+/* The one name of the number that is below p; of what reduce gives, which is below 2p. */
 static void field_store(struct field a, uint8_t bytes[static RX_KEY_SIZE])
 {
-    carry(&a);
-    carry(&a); /* now it is below 2^255 + 19 */
     /* Whether it is p or more is what adding 19 carries out of 255 bits. */
     uint64_t over = a.limb[0] + 19;
     for (int i = 1; i < LIMBS; i++)
@@ -73,8 +60,8 @@ static void field_store(struct field a, uint8_t bytes[static RX_KEY_SIZE])
     store64(bytes + 24, a.limb[3] >> 39 | a.limb[4] << 12);
 }
 
-/* Each sum into the next limb, what is above the last, 19 times, into the first: limbs below 2^52.
- */
+/* Each sum into the next limb, what is above the last, 19 times, into the first, and from there
+ * once more into the second: limbs below 2^51, but the second some more than that. */
 static struct field reduce(wide s0, wide s1, wide s2, wide s3, wide s4)
 {
     s1 += s0 >> LIMB_BITS;
@@ -157,31 +144,38 @@ void rx_edwards_to_u(const uint8_t point[static RX_KEY_SIZE], uint8_t u[static R
     field_store(multiply(&above, &below), u);
 }
 
-enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
-                             uint8_t public[static RX_KEY_SIZE])
+/* On edwards25519, and carried over. */
+static int multiply_base(const uint8_t secret[static RX_KEY_SIZE],
+                         uint8_t public[static RX_KEY_SIZE])
 {
     uint8_t point[RX_KEY_SIZE], clamped[RX_KEY_SIZE];
+    if (sodium_runtime_has_avx() == 0)
+        return crypto_scalarmult_base(public, secret);
     memcpy(clamped, secret, sizeof clamped);
     /* As it would be there; but a secret of nothing but zeros would be refused before. */
     clamped[0] &= 0xf8;
     clamped[31] = (clamped[31] & 0x7f) | 0x40;
     int failed = crypto_scalarmult_ed25519_base(point, clamped);
     sodium_memzero(clamped, sizeof clamped);
-    sodium_stackzero(STACK_USED);
-    if (failed != 0)
-        return RX_E_CRYPTO_FAILED;
-    rx_edwards_to_u(point, public);
-    return RX_OK;
+    if (failed == 0)
+        rx_edwards_to_u(point, public);
+    return failed;
 }
 
 #else /* without products of 128 bits, libsodium's own way, which is as right */
 
-enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
-                             uint8_t public[static RX_KEY_SIZE])
+static int multiply_base(const uint8_t secret[static RX_KEY_SIZE],
+                         uint8_t public[static RX_KEY_SIZE])
 {
-    int failed = crypto_scalarmult_base(public, secret);
-    sodium_stackzero(STACK_USED);
-    return failed == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+    return crypto_scalarmult_base(public, secret);
 }
 
 #endif
+
+enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
+                             uint8_t public[static RX_KEY_SIZE])
+{
+    int failed = multiply_base(secret, public);
+    sodium_stackzero(STACK_USED);
+    return failed == 0 ? RX_OK : RX_E_CRYPTO_FAILED;
+}

@@ -1,8 +1,9 @@
 /*
- * X25519 of the base point (RFC 7748, 6.1): the public value of a secret one. On the curve that
- * X25519 names, libsodium multiplies the base point like any other; on edwards25519, which is the
- * same group in other coordinates (RFC 7748, 4.1), it has a table of its multiples, and takes less
- * than half as long. So the point is found there, and its coordinate carried over.
+ * X25519 of the base point (RFC 7748, 6.1): the public value of a secret one. Where the processor
+ * has AVX, libsodium climbs a ladder for it. On edwards25519, which is the same group in other
+ * coordinates (RFC 7748, 4.1), it has a table of the base point's multiples, and takes half as long
+ * there: so the point is found there, and its coordinate carried over. Without AVX libsodium does
+ * the same itself.
  */
 #ifndef REXEC_AUTH_X25519_BASE_H
 #define REXEC_AUTH_X25519_BASE_H
@@ -13,7 +14,7 @@
 
 /*
  * What crypto_scalarmult_base gives for the same secret, of which it clamps a copy. Nothing of
- * it is left on the stack. RX_E_CRYPTO_FAILED: libsodium would not.
+ * it is left on the stack, also if it fails. RX_E_CRYPTO_FAILED: libsodium would not.
  */
 enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
                              uint8_t public[static RX_KEY_SIZE]);

@@ -19,6 +19,7 @@ enum fault_call {
     FAULT_HASH_FINAL,
     FAULT_SCALARMULT,
     FAULT_SCALARMULT_BASE,
+    FAULT_EDWARDS_BASE,
     FAULT_AES_KEY,
     FAULT_ENCRYPT,
     FAULT_DECRYPT,
@@ -33,7 +34,7 @@ static enum fault_call fault_log[FAULT_LOG]; /* the calls since faults_at or fau
 static size_t fault_calls;
 static size_t fault_failing;
 static enum fault_kind fault_kind;
-static bool fault_no_aes; /* as on hardware without it */
+static bool fault_no_aes, fault_no_avx; /* as on hardware without it */
 
 /* The n-th call from now on fails (from 1), once. */
 static inline void faults_at(size_t n, enum fault_kind kind)
@@ -82,7 +83,9 @@ FAULT(FAULT_HASH_FINAL, crypto_hash_sha256_final,
       (crypto_hash_sha256_state * s, unsigned char *out), (s, out))
 FAULT(FAULT_SCALARMULT, crypto_scalarmult,
       (unsigned char *q, const unsigned char *n, const unsigned char *p), (q, n, p))
-FAULT(FAULT_SCALARMULT_BASE, crypto_scalarmult_ed25519_base,
+FAULT(FAULT_SCALARMULT_BASE, crypto_scalarmult_base, (unsigned char *q, const unsigned char *n),
+      (q, n))
+FAULT(FAULT_EDWARDS_BASE, crypto_scalarmult_ed25519_base,
       (unsigned char *q, const unsigned char *n), (q, n))
 FAULT(FAULT_AES_KEY, crypto_aead_aes256gcm_beforenm,
       (crypto_aead_aes256gcm_state * s, const unsigned char *key), (s, key))
@@ -112,6 +115,13 @@ int __wrap_crypto_aead_aes256gcm_is_available(void);
 int __wrap_crypto_aead_aes256gcm_is_available(void)
 {
     return fault_no_aes ? 0 : __real_crypto_aead_aes256gcm_is_available();
+}
+
+int __real_sodium_runtime_has_avx(void);
+int __wrap_sodium_runtime_has_avx(void);
+int __wrap_sodium_runtime_has_avx(void)
+{
+    return fault_no_avx ? 0 : __real_sodium_runtime_has_avx();
 }
 // NOLINTEND(bugprone-reserved-identifier)
 

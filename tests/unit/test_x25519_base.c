@@ -11,7 +11,6 @@
 #include "auth/x25519_base.h"
 #include "tests/duel/session.h"
 #include "tests/unit/hex.h"
-#include "tests/unit/leftover.h"
 #include "tests/unit/scale.h"
 
 static void expect_same(const uint8_t secret[static 32])
@@ -135,93 +134,44 @@ static void test_points(void **state)
          "dff0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f070"},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0a",
          "1700000000000000000000000000000000000000000000000000000000000000"},
+        /* u: p's limbs and others at their end, with one that differs. */
+        {"13c7711cc771e4388ee3388e23c7711cc7711c398ee3388ee3c8711cc7711c47",
+         "edfffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffff7f"},
+        {"f78a8245c1a2905bc62de396f1e46ff237f99bbc17de0bef85573bab9dd5ce6a",
+         "edffffffffff070000000000c0ffffffffffffffffffffffffffffffffffff7f"},
+        {"676db7f4b6d39720837475b7ab2852aac53f638a3d3a53286de919f058547111",
+         "fffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffff7f"},
+        {"03096b7fa5f2bfa0aef1259f9f4698f62a3f798634e11cbab0ddcfdfe293255a",
+         "ffffffffffff070000000000c0ffffffffffffffffffffffffffffffffffff7f"},
+        {"1b7dd2277dd2a54ffaa44ffaf4499ff4499f74e9933ee9933e7dd2277dd2275d",
+         "edffffffffffffffffffffffbfffffffffffffffffffffffffffffffffffff7f"},
+        {"0b74ec82ed9b2079dd3b7923978b9ebd078147d489e1b6fc6e5b4f5388b0661c",
+         "edffffffffffffffffffffff3f000000000000feffffffffffffffffffffff7f"},
+        {"8d8c412a02a71f78eb164929cb52cf9b6583a0944132f6c0d4310ba199ba0138",
+         "ffffffffffffffffffffffffbfffffffffffffffffffffffffffffffffffff7f"},
+        {"00061d4dab5b5ef54e181ae1f2818fac4ccecc83477b295f286f3672af9cd171",
+         "ffffffffffffffffffffffff3f000000000000feffffffffffffffffffffff7f"},
+        {"f09022ddd69aa615864c93efebda9c6f753f16f82145baad354d2b0c9926df57",
+         "edfffffffffffffffffffffffffffffffffffffdffffffffffffffffffffff7f"},
+        {"bec339433dc2b08a0718ff65318ce5a7a3bc52a9b4fbc121acd0268d03d65729",
+         "edffffffffffffffffffffffffffffffffffff010000000000f0ffffffffff7f"},
+        {"04b6600bb660c1166cc1166c5190120e1705a90e49d4bdea90a87bd52189ba37",
+         "fffffffffffffffffffffffffffffffffffffffdffffffffffffffffffffff7f"},
+        {"3ccaf76c4231e21720b3703fcd20292556d38cafffe776d9e0b4dda4cfb25836",
+         "ffffffffffffffffffffffffffffffffffffff010000000000f0ffffffffff7f"},
+        {"34e162d66b49bb94445a486241fbe65b5444a2ba6eadd201e6ac132e66bd9634",
+         "edffffffffffffffffffffffffffffffffffffffffffffffffefffffffffff7f"},
+        {"9a518478975487421333109c1c2e266837c7f36a06b70f7a6d7b81ae4e314b78",
+         "edffffffffffffffffffffffffffffffffffffffffffffffff0f000000000000"},
+        {"d5388ee3388ecb682ea3b98c26b29bc86e22bb83f80ee23b88bf80fe02fa0b68",
+         "ffffffffffffffffffffffffffffffffffffffffffffffffffefffffffffff7f"},
+        {"feffffffffff4f5e43790de53594d7505e43790de53594d7505e43790de53514",
+         "ffffffffffffffffffffffffffffffffffffffffffffffffff0f000000000000"},
     };
     for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
         expect_u(points[i][0], points[i][1]);
 }
 #endif
-
-/* ---- what is left ----------------------------------------------------------------------- */
-
-enum { DEPTH = 64 * 1024, DIGITS = 64, RUN = 8 };
-
-/* The digits in base 16, from -8 to 7, that a secret is multiplied by: as good as the secret. Held
- * inverted, so that the search does not find these. */
-static void digits_of(const uint8_t secret[static 32], uint8_t inverted[static DIGITS])
-{
-    int over = 0;
-    for (int i = 0; i < DIGITS; i++) {
-        int digit = (secret[i / 2] >> 4 * (i % 2) & 15) + over;
-        over = digit >= 8;
-        inverted[i] = (uint8_t) ~(digit - 16 * over);
-    }
-}
-
-/* Whether RUN of them, one behind the other, are at this place. */
-static bool run_at(const volatile uint8_t *p, const uint8_t inverted[static DIGITS])
-{
-    for (int first = 4; first + RUN < DIGITS; first++) {
-        int n = 0;
-        while (n < RUN && (p[n] ^ inverted[first + n]) == 0xff)
-            n++;
-        if (n == RUN)
-            return true;
-    }
-    return false;
-}
-
-/* How many places below this function's own frame have such. */
-static __attribute__((noinline)) size_t runs_below(const uint8_t inverted[static DIGITS])
-{
-    size_t found = 0;
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    for (uintptr_t at = here - 2 * DEPTH; at < here - 1024; at++)
-        found +=
-            run_at((const volatile uint8_t *)at, inverted); // NOLINT(performance-no-int-to-ptr)
-    return found;
-}
-
-/* Calls f where the search does not write. */
-static __attribute__((noinline)) void deep(void (*f)(uint8_t *), uint8_t *bytes)
-{
-    uint8_t above[DEPTH];
-    __asm__ volatile("" : : "r"(above) : "memory");
-    f(bytes);
-    __asm__ volatile("" : : "r"(above) : "memory");
-}
-
-static void make(uint8_t *secret)
-{
-    uint8_t public[32];
-    assert_int_equal(rx_x25519_base(secret, public), RX_OK);
-}
-
-static void make_carelessly(uint8_t *secret)
-{
-    uint8_t point[32];
-    assert_int_equal(crypto_scalarmult_ed25519_base(point, secret), 0);
-}
-
-static void test_nothing_left(void **state)
-{
-    (void)state;
-    if (SLOW_BUILD)
-        skip();
-    uint8_t secret[32], inverted[DIGITS];
-    struct dice d = {.state = 2};
-    dice_fill(&d, secret, sizeof secret);
-    digits_of(secret, inverted);
-    const struct leftover itself = leftover_of(secret);
-    sodium_stackzero(3 * DEPTH);
-    assert_int_equal(runs_below(inverted), 0);
-    deep(make, secret);
-    assert_int_equal(runs_below(inverted), 0);
-    assert_int_equal(leftover_count(&itself), 1);
-    /* They would be there, and found. */
-    deep(make_carelessly, secret);
-    assert_int_not_equal(runs_below(inverted), 0);
-    sodium_stackzero(3 * DEPTH);
-}
 
 int main(void)
 {
@@ -231,8 +181,9 @@ int main(void)
 #ifdef __SIZEOF_INT128__
         cmocka_unit_test(test_points),
 #endif
-        cmocka_unit_test(test_any_secret), cmocka_unit_test(test_each_bit),
-        cmocka_unit_test(test_in_place),   cmocka_unit_test(test_nothing_left),
+        cmocka_unit_test(test_any_secret),
+        cmocka_unit_test(test_each_bit),
+        cmocka_unit_test(test_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
