@@ -3,14 +3,11 @@
  * what the command writes, and one that has the keys, runs the commands of a client that has proven
  * itself and waits for them. No parsing, no policy, no log, one client after another.
  *
- *   bench_prover WORD...             runs until stdin ends; says its port. No other user, no cgroup
- *   bench_prover -u USER WORD...     starts the command as rexecd does: as the user, in a session
- *                                    and a cgroup of its own
+ *   bench_prover [-u USER] WORD...
+ *       runs until stdin ends; says its port. Commands are started as the user and in a cgroup, as
+ *       rexecd does it, or as nobody else and in none
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -85,41 +82,11 @@ static bool is_proven(const uint8_t m1[static M1], const uint8_t m2[static M2],
     return sodium_memcmp(proof, m3 + M3_PROOF, sizeof proof) == 0;
 }
 
-/* A command, the ends of its pipes for whoever reads them. */
-static pid_t start_piped(char **words, int pipes[PIPES])
-{
-    posix_spawn_file_actions_t actions;
-    int ends[PIPES];
-    pid_t pid;
-    (void)posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < PIPES; i++) {
-        int pair[2];
-        must(pipe2(pair, O_CLOEXEC) == 0, "pipe");
-        pipes[i] = pair[0];
-        ends[i] = pair[1];
-        (void)posix_spawn_file_actions_adddup2(&actions, ends[i], STDOUT_FILENO + i);
-    }
-    must(posix_spawnp(&pid, words[0], &actions, NULL, words, environ) == 0, words[0]);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    for (int i = 0; i < PIPES; i++)
-        (void)close(ends[i]);
-    return pid;
-}
-
 static const uint8_t answer[ANSWER];
-
-static void run(int net, char **words)
-{
-    int pipes[PIPES], status;
-    pid_t pid = start_piped(words, pipes);
-    pass(net, pipes);
-    must(waitpid(pid, &status, 0) == pid && status == 0, "waitpid");
-    tell(net, answer, sizeof answer);
-}
 
 /* Passed on before it executes, the pipes would wake the other process where the command is to be.
  */
-static void run_as(struct spawning *g, int net, char **words)
+static void run(struct spawning *g, int net, char **words)
 {
     struct spawned s;
     spawning_start(g, words, &s);
@@ -135,8 +102,8 @@ static _Noreturn void keep_keys(int net, const char *user, char **words)
     struct spawning g;
     uint8_t secret[KEY], public[KEY], m1[M1], m2[M2], m3[M3], request[REQUEST], mac[KEY];
     struct prove_session s;
-    if (user != NULL)
-        spawning_open(&g, user);
+    spawning_open(&g, user);
+    tell(net, "", 1); /* that all is well */
     fresh_pair(secret, public);
     while (hear(net, m1, sizeof m1)) {
         randombytes_buf(m2, sizeof m2);
@@ -151,15 +118,11 @@ static _Noreturn void keep_keys(int net, const char *user, char **words)
         for (uint64_t number = 0; hear(net, request, sizeof request); number++) {
             prove_sign(&s, number, request, mac);
             must(sodium_memcmp(mac, request + REQUEST_MAC, sizeof mac) == 0, "request");
-            if (user != NULL)
-                run_as(&g, net, words);
-            else
-                run(net, words);
+            run(&g, net, words);
         }
         fresh_pair(secret, public);
     }
-    if (user != NULL)
-        spawning_close(&g);
+    spawning_close(&g);
     _exit(0);
 }
 
@@ -217,17 +180,24 @@ static void serve_one(int client, int keys)
 
 int main(int argc, char **argv)
 {
-    int pair[2];
+    int pair[2], option;
     uint16_t port = 0;
-    const char *user = argc > 3 && strcmp(argv[1], "-u") == 0 ? argv[2] : NULL;
-    if (argc < 2 || sodium_init() < 0)
+    const char *user = NULL;
+    char ready;
+    while ((option = getopt(argc, argv, "+u:")) == 'u')
+        user = optarg;
+    if (option != -1 || optind >= argc || sodium_init() < 0)
         return 2;
     must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
-    if (fork() == 0) {
+    pid_t keeper = fork();
+    must(keeper >= 0, "fork");
+    if (keeper == 0) {
         (void)close(pair[0]);
-        keep_keys(pair[1], user, argv + (user != NULL ? 3 : 1));
+        keep_keys(pair[1], user, argv + optind);
     }
     (void)close(pair[1]);
+    if (!hear(pair[0], &ready, sizeof ready)) /* it has said why */
+        return 1;
     struct pollfd ends[2] = {{.fd = listen_somewhere(&port), .events = POLLIN},
                              {.fd = STDIN_FILENO, .events = POLLIN}};
     (void)printf("%u\n", (unsigned)port);
@@ -237,5 +207,7 @@ int main(int argc, char **argv)
         serve_one(client, pair[0]);
         (void)close(client);
     }
+    (void)close(pair[0]);
+    must(waitpid(keeper, NULL, 0) == keeper, "waitpid");
     return 0;
 }

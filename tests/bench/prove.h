@@ -48,17 +48,24 @@ static inline void prove_mac(const uint8_t key[static KEY], const void *a, size_
     (void)crypto_auth_hmacsha256_final(&state, out);
 }
 
-/* A session's keys: X25519 and HKDF. */
+/* A session's keys: X25519 and HKDF, whose key and first piece are hashed once for all outputs. */
 static inline bool prove_keys(struct prove_session *s, const uint8_t secret[static KEY],
                               const uint8_t theirs[static KEY], const uint8_t m1[static M1],
                               const uint8_t m2[static M2])
 {
     uint8_t shared[KEY], extracted[KEY];
+    crypto_auth_hmacsha256_state begun, state;
     if (crypto_scalarmult(shared, secret, theirs) != 0)
         return false;
     prove_mac(prove_mix, shared, sizeof shared, m1, M1, extracted);
-    for (int i = 0; i < SECRETS; i++)
-        prove_mac(extracted, m2, M2, &i, sizeof i, s->keys[i]);
+    (void)crypto_auth_hmacsha256_init(&begun, extracted, sizeof extracted);
+    (void)crypto_auth_hmacsha256_update(&begun, m2, M2);
+    for (int i = 0; i < SECRETS; i++) {
+        const uint8_t number = (uint8_t)i;
+        state = begun;
+        (void)crypto_auth_hmacsha256_update(&state, &number, sizeof number);
+        (void)crypto_auth_hmacsha256_final(&state, s->keys[i]);
+    }
     s->aes = crypto_aead_aes256gcm_is_available() != 0;
     return true;
 }

@@ -1,12 +1,14 @@
 /*
- * The daemon's way of starting commands, without the daemon: as a user (as root; else as oneself),
- * in a session and, where they are writable, a cgroup of its own, both outputs in pipes, no stdin.
- * Whatever fails ends the program.
+ * The daemon's way of starting commands, without the daemon: in a session of its own, both outputs
+ * in pipes, no stdin; as a user (as root; else as oneself) and, where they are writable, in a
+ * cgroup of its own, or as nobody else and in no cgroup. Whatever fails ends the program.
  */
 #ifndef REXEC_BENCH_SPAWNING_H
 #define REXEC_BENCH_SPAWNING_H
 
+#include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -19,6 +21,7 @@
 
 struct spawning {
     struct user user;
+    bool become;
     struct cgroups *cgroups;
 };
 
@@ -27,12 +30,17 @@ struct spawned {
     uint64_t cgroup;
 };
 
+/* NULL: nobody else, no cgroup. */
 static inline void spawning_open(struct spawning *g, const char *user)
 {
     log_open("bench", LOG_LEVEL_ERROR, false);
-    must(user_find(user, &g->user) == USER_FOUND, user);
+    enum user_result found =
+        user != NULL ? user_find(user, &g->user) : user_by_id(geteuid(), &g->user);
+    errno = ENOENT;
+    must(found == USER_FOUND, user != NULL ? user : "this user");
     spawn_remember_limits();
-    g->cgroups = cgroups_open();
+    g->become = user != NULL && geteuid() == 0;
+    g->cgroups = user != NULL ? cgroups_open() : NULL;
 }
 
 static inline void spawning_close(struct spawning *g)
@@ -42,7 +50,7 @@ static inline void spawning_close(struct spawning *g)
     user_free(&g->user);
 }
 
-static inline struct spawn_plan *spawning_plan(const struct user *user, char **words)
+static inline struct spawn_plan *spawning_plan(const struct spawning *g, char **words)
 {
     static const struct environment_policy policy;
     struct environment_name which;
@@ -53,12 +61,13 @@ static inline struct spawn_plan *spawning_plan(const struct user *user, char **w
     must(plan != NULL, "calloc");
     plan->argv = calloc(count + 1, sizeof *plan->argv);
     plan->file = strdup(words[0]);
-    must(plan->argv != NULL && plan->file != NULL && user_copy(user, &plan->user) == USER_FOUND &&
-             environment_build(&plan->environment, &policy, user, "127.0.0.1 1", NULL, NULL, 0,
+    must(plan->argv != NULL && plan->file != NULL &&
+             user_copy(&g->user, &plan->user) == USER_FOUND &&
+             environment_build(&plan->environment, &policy, &g->user, "127.0.0.1 1", NULL, NULL, 0,
                                &which) == ENVIRONMENT_OK,
          "plan");
     memcpy((void *)plan->argv, (const void *)words, count * sizeof *words);
-    plan->become = geteuid() == 0;
+    plan->become = g->become;
     plan->no_stdin = true;
     return plan;
 }
@@ -66,7 +75,7 @@ static inline struct spawn_plan *spawning_plan(const struct user *user, char **w
 /* Until it executes; what the next one needs is made meanwhile. */
 static inline void spawning_start(struct spawning *g, char **words, struct spawned *s)
 {
-    struct spawn_plan *plan = spawning_plan(&g->user, words);
+    struct spawn_plan *plan = spawning_plan(g, words);
     struct spawn_failure failure;
     plan->cgroup = cgroups_take(g->cgroups, &s->cgroup);
     must(spawn_begin(plan, &s->process, &failure) == 0, words[0]);
