@@ -8,6 +8,7 @@ TITLE = "cold: `HOST true`, the client as a whole process"
 LIMIT = "a small C program + sh -c true, locally"
 BARE = "limit of two processes: a small C program that asks for it, in the clear"
 PROVEN = "limit of a proof: the same with rexec's handshake, sealed, and nothing else"
+SAFE = "limit of a proof that starts commands safely: the same, as the user, in a session and cgroup of its own"
 MASTER = "OpenSSH over a ready ControlMaster"
 
 
@@ -47,9 +48,11 @@ def measure(bench):
 
     def all_of(ready):
         found = {name: one(name, *what) for name, what in contenders(site, ready, figure).items()}
-        with bare_server(programs.limits, "serve") as (bare, _), bare_server(programs.prover) as (proven, _):
-            found[BARE] = one(BARE, 20, [programs.ask, bare])
-            found[PROVEN] = one(PROVEN, 20, [programs.prove, proven])
+        with bare_server(programs.limits, "serve") as (bare, _), bare_server(programs.prover) as (proven, _), \
+                bare_server(programs.prover, "-u", site.user) as (safe, _):
+            for name, program, port in ((BARE, programs.ask, bare), (PROVEN, programs.prove, proven),
+                                        (SAFE, programs.prove, safe)):
+                found[name] = one(name, 20, [program, port])
             bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
 
     try:
