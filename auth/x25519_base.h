@@ -14,7 +14,8 @@
 
 /*
  * What crypto_scalarmult_base gives for the same secret, of which it clamps a copy. Nothing of
- * it is left on the stack, also if it fails. RX_E_CRYPTO_FAILED: libsodium would not.
+ * it is left on the stack, also if it fails. The two may be the same. RX_E_CRYPTO_FAILED: libsodium
+ * would not; `public` is then anything.
  */
 enum rx_error rx_x25519_base(const uint8_t secret[static RX_KEY_SIZE],
                              uint8_t public[static RX_KEY_SIZE]);

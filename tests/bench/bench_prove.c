@@ -1,7 +1,7 @@
 /*
  * A small C program that proves itself, has the server prove itself, and asks for commands, all of
  * it sealed. The server is bench_prover, on loopback. Nothing is parsed, read from files or looked
- * up; as many blocks are hashed as rexec hashes.
+ * up; in the handshake as many blocks are hashed as rexec hashes.
  *
  *   bench_prove PORT        one command
  *   bench_prove PORT N      N, one after another: their seconds

@@ -1,5 +1,6 @@
 """Cold: one `true`, the client as a whole process, nothing kept warm."""
 
+import contextlib
 import statistics
 
 from tools import Unavailable, bare_server, timed
@@ -8,7 +9,7 @@ TITLE = "cold: `HOST true`, the client as a whole process"
 LIMIT = "a small C program + sh -c true, locally"
 BARE = "limit of two processes: a small C program that asks for it, in the clear"
 PROVEN = "limit of a proof: the same with rexec's handshake, sealed, and nothing else"
-SAFE = "limit of a proof that starts commands safely: the same, as the user, in a session and cgroup of its own"
+SAFE = "limit of a proof that starts commands safely: the same, as the user and in a cgroup of its own"
 MASTER = "OpenSSH over a ready ControlMaster"
 
 
@@ -55,9 +56,9 @@ def measure(bench):
                 found[name] = one(name, 20, [program, port])
             bench.book.rounds(bench.rounds(15, 2), dict(found, **{LIMIT: limit}), [figure])
 
-    try:
-        with site.openssh.master() as ready:
-            all_of(ready)
-    except Unavailable as reason:
-        figure.miss(MASTER, reason)
-        all_of(None)
+    with contextlib.ExitStack() as stack:
+        try:
+            ready = stack.enter_context(site.openssh.master())
+        except Unavailable:
+            ready = None
+        all_of(ready)

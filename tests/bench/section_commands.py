@@ -12,7 +12,7 @@ LOCAL = "local spawn and capture"
 MASTER = "OpenSSH over a ready ControlMaster"
 CHAIN = "limit of two processes: bytes over TCP, passed on, local spawn"
 PROVEN = "limit of a proof: two processes and the pipes, requests signed, all of it sealed, nothing else"
-SAFE = "limit of a proof that starts commands safely: the same, as the user, in a session and cgroup of its own"
+SAFE = "limit of a proof that starts commands safely: the same, as the user and in a cgroup of its own"
 SPAWN = "rexecd's spawning alone: as the user, in a session and cgroup of its own, two pipes"
 COURSE = "course server (a connection each)"
 

@@ -1,9 +1,8 @@
 /*
  * Constant time, shown by memcheck: what is marked secret must not reach a branch or an address.
  * For programs named test_*_ct.c, which run under valgrind and are linked with the functions below
- * wrapped; include it in one file of the program. The wraps are the only places where something
- * secret becomes public, and only what the other side sees anyway does: that a proof was right or
- * not.
+ * wrapped; include it in one file of the program. What becomes public in the wraps is what the
+ * other side sees anyway: that a proof was right or not.
  */
 #ifndef REXEC_TESTS_UNIT_CT_H
 #define REXEC_TESTS_UNIT_CT_H
@@ -65,8 +64,9 @@ int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const uns
 }
 
 /*
- * Whether it failed depends on the point alone, which is public in the end; the branch on that in
- * libsodium itself is let through by ct.supp. What becomes of the point is watched all the same.
+ * Whether it failed depends on the point, which is public in the end, and on whether the secret is
+ * zero, which a clamped one never is; the branch on that in libsodium itself is let through by
+ * ct.supp. What becomes of the point is watched all the same.
  */
 int __wrap_crypto_scalarmult_ed25519_base(unsigned char *q, const unsigned char *n)
 {

@@ -34,7 +34,8 @@ static enum fault_call fault_log[FAULT_LOG]; /* the calls since faults_at or fau
 static size_t fault_calls;
 static size_t fault_failing;
 static enum fault_kind fault_kind;
-static bool fault_no_aes, fault_no_avx; /* as on hardware without it */
+static bool fault_no_aes;  /* as on hardware without it */
+static int fault_avx = -1; /* whether the hardware has it; -1: as it is */
 
 /* The n-th call from now on fails (from 1), once. */
 static inline void faults_at(size_t n, enum fault_kind kind)
@@ -121,7 +122,7 @@ int __real_sodium_runtime_has_avx(void);
 int __wrap_sodium_runtime_has_avx(void);
 int __wrap_sodium_runtime_has_avx(void)
 {
-    return fault_no_avx ? 0 : __real_sodium_runtime_has_avx();
+    return fault_avx >= 0 ? fault_avx : __real_sodium_runtime_has_avx();
 }
 // NOLINTEND(bugprone-reserved-identifier)
 

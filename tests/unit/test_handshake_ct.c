@@ -64,6 +64,8 @@ static void secret_pair(struct rx_key_pair *pair, struct dice *d)
     dice_fill(d, random, sizeof random);
     ct_secret(random, sizeof random);
     assert_int_equal(rx_key_pair_make(random, pair), RX_OK);
+    expect_secret(pair->secret, sizeof pair->secret);
+    expect_secret(pair->public, sizeof pair->public - 1); /* of the last, one bit is known */
 }
 
 static void begin_client(struct duel *w, struct dice *d, enum rx_suite suite)
